@@ -1,0 +1,13 @@
+//! Pure translation between Kubernetes pods and ECI container groups.
+//!
+//! ```text
+//! Pod, Refs, Settings ──► mapping::map ──► CreateContainerGroup ──► params ──► sign ──► (the wire)
+//! PodStatus ◄── status::to_pod_status ◄── ObservedGroup ◄── response ◄────────────────── (the wire)
+//! ```
+//!
+//! Nothing here is async, reads a clock or does IO: every function is a table of inputs and outputs, and CI checks with
+//! `cargo tree` that it stays so. The crate knows Kubernetes *types* (k8s-openapi), never an API client.
+
+pub mod group;
+pub mod request;
+pub mod units;

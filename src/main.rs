@@ -1,0 +1,2 @@
+//! The `virtual-node` binary.
+fn main() {}
