@@ -8,6 +8,13 @@
 //! Nothing here is async, reads a clock or does IO: every function is a table of inputs and outputs, and CI checks with
 //! `cargo tree` that it stays so. The crate knows Kubernetes *types* (k8s-openapi), never an API client.
 
+pub mod annotations;
 pub mod group;
+pub mod mapping;
+pub mod pricing;
 pub mod request;
+pub mod sizes;
+pub mod status;
+pub mod tags;
+pub mod token;
 pub mod units;

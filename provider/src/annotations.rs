@@ -1,0 +1,83 @@
+//! Every annotation read from pods or written back to them. The names are ACK's: users bring their YAML.
+
+/// Prefix of all ECI annotations.
+pub const PREFIX: &str = "k8s.aliyun.com/";
+
+// Read from the pod when its group is created; later edits have no effect.
+
+/// Comma-separated vSwitch ids, in place of the node's.
+pub const VSWITCH: &str = "k8s.aliyun.com/eci-vswitch";
+/// Security group id, in place of the node's.
+pub const SECURITY_GROUP: &str = "k8s.aliyun.com/eci-security-group";
+/// Resource group id.
+pub const RESOURCE_GROUP_ID: &str = "k8s.aliyun.com/eci-resource-group-id";
+/// RAM role the group's processes can assume through the metadata service.
+pub const RAM_ROLE_NAME: &str = "k8s.aliyun.com/eci-ram-role-name";
+/// `NoSpot`, `SpotAsPriceGo` or `SpotWithPriceLimit`.
+pub const SPOT_STRATEGY: &str = "k8s.aliyun.com/eci-spot-strategy";
+/// Highest price per hour, at most three decimals; with `SpotWithPriceLimit`.
+pub const SPOT_PRICE_LIMIT: &str = "k8s.aliyun.com/eci-spot-price-limit";
+/// Disk above the 30 GiB that are free, such as `20Gi`.
+pub const EXTRA_EPHEMERAL_STORAGE: &str = "k8s.aliyun.com/eci-extra-ephemeral-storage";
+/// `key:value,key:value`, at most three tags of the user's own.
+pub const CUSTOM_TAGS: &str = "k8s.aliyun.com/eci-custom-tags";
+/// `fail-back` (default), `fail-over` or `fail-fast`.
+pub const FAIL_STRATEGY: &str = "k8s.aliyun.com/eci-fail-strategy";
+
+/// All annotations that change the request or how a failure is treated.
+pub const READ: [&str; 9] = [
+    VSWITCH,
+    SECURITY_GROUP,
+    RESOURCE_GROUP_ID,
+    RAM_ROLE_NAME,
+    SPOT_STRATEGY,
+    SPOT_PRICE_LIMIT,
+    EXTRA_EPHEMERAL_STORAGE,
+    CUSTOM_TAGS,
+    FAIL_STRATEGY,
+];
+
+// Written back to the pod by the agent.
+
+/// `RequestId` of the create call.
+pub const REQUEST_ID: &str = "k8s.aliyun.com/eci-request-id";
+/// Id of the container group.
+pub const INSTANCE_ID: &str = "k8s.aliyun.com/eci-instance-id";
+/// The size that is billed, such as `2.0-4.0Gi`.
+pub const INSTANCE_SPEC: &str = "k8s.aliyun.com/eci-instance-spec";
+/// vCPU that are billed.
+pub const INSTANCE_CPU: &str = "k8s.aliyun.com/eci-instance-cpu";
+/// GiB that are billed.
+pub const INSTANCE_MEM: &str = "k8s.aliyun.com/eci-instance-mem";
+/// Zone the group runs in.
+pub const INSTANCE_ZONE: &str = "k8s.aliyun.com/eci-instance-zone";
+/// `ClientToken` of the create call in effect.
+pub const CLIENT_TOKEN: &str = "k8s.aliyun.com/eci-client-token";
+/// Number of the create attempt in effect; written before any attempt but the first is made.
+pub const CREATE_ATTEMPT: &str = "k8s.aliyun.com/eci-create-attempt";
+
+/// All annotations the agent writes: found on a pod, they say nothing about what its user wants.
+pub const WRITTEN: [&str; 8] = [
+    REQUEST_ID,
+    INSTANCE_ID,
+    INSTANCE_SPEC,
+    INSTANCE_CPU,
+    INSTANCE_MEM,
+    INSTANCE_ZONE,
+    CLIENT_TOKEN,
+    CREATE_ATTEMPT,
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_prefixed_and_unique() {
+        let mut names: Vec<_> = READ.iter().chain(&WRITTEN).collect();
+        assert!(names.iter().all(|name| name.starts_with(PREFIX)));
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), READ.len() + WRITTEN.len());
+    }
+}

@@ -1,0 +1,102 @@
+//! Pod to container group. A pure function of the pod, the objects it names and the node's settings.
+//!
+//! Every field of the pod is *mapped* (ECI has a parameter), *resolved* (the agent computes a value and ECI never sees the
+//! field), *weakened* (it only tightens security or only advises, and ECI has no parameter), *refused* (with its path and
+//! advice), or the business of scheduler and API server. `docs/mapping.md` lists them. Kubernetes' structs are taken
+//! apart without `..`, so that a field a new Kubernetes version adds does not compile until someone has decided.
+
+mod references;
+mod rejection;
+
+use k8s_openapi::api::core::v1::Pod;
+
+pub use self::references::{Ref, References, Refs, TokenRef, references};
+pub use self::rejection::{Rejection, RejectionKind, Rejections, Warning, Weakened};
+use crate::pricing::PriceList;
+use crate::request::CreateContainerGroup;
+use crate::sizes::Size;
+use crate::units::{MiB, MilliCpu};
+
+/// What the mapping needs to know of the node; one value per virtual node, the same for all its pods.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// Name of the node; also in the ownership tags.
+    pub node_name: String,
+    /// The node's InternalIP: `status.hostIP` of its pods.
+    pub node_ip: String,
+    /// Region id, such as `cn-hangzhou`.
+    pub region_id: String,
+    /// vSwitches in order of preference; an annotation can replace them.
+    pub vswitch_ids: Vec<String>,
+    /// Security group; an annotation can replace it.
+    pub security_group_id: String,
+    /// Resource group, empty = the account's default; an annotation can replace it.
+    pub resource_group_id: String,
+    /// Zone, empty = the system picks.
+    pub zone_id: String,
+    /// Id of the cluster: in the ownership tags and in every ClientToken.
+    pub cluster_id: String,
+    /// DNS domain of the cluster, usually `cluster.local`.
+    pub cluster_domain: String,
+    /// Addresses of the cluster's DNS, at most three; not used in relay mode.
+    pub cluster_dns: Vec<String>,
+    /// Whether service VIPs route inside a group.
+    pub service_vips: ServiceVips,
+    /// VIP and port of the Service `kubernetes`; not used in relay mode.
+    pub kubernetes_service: (String, u16),
+    /// What becomes of wishes ECI cannot enforce.
+    pub unenforceable: Unenforceable,
+    /// Prices by which the cheapest size is chosen.
+    pub prices: PriceList,
+}
+
+/// Whether service VIPs route inside a group.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ServiceVips {
+    /// They do, as in ACK.
+    #[default]
+    Routed,
+    /// They do not: the API server is reached at its real endpoint, `kubernetes.default.svc` and DNS at the relay.
+    Relay {
+        /// Stable address of the relay, which answers on 443 and 53.
+        ip: String,
+        /// Host of the API server's real endpoint, an address or a name.
+        api_server_host: String,
+        /// Its port.
+        api_server_port: u16,
+    },
+}
+
+/// What becomes of a wish that ECI has no parameter for and that only tightens security or advises.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Unenforceable {
+    /// Accept the pod and say so.
+    #[default]
+    Warn,
+    /// Refuse the pod.
+    Refuse,
+}
+
+/// A pod as a create request, and what its owner should know about it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mapped {
+    /// The request, placement included.
+    pub request: CreateContainerGroup,
+    /// Wishes that are not enforced; empty with [`Unenforceable::Refuse`].
+    pub weakened: Vec<Weakened>,
+    /// Values beyond ECI's documented limits, and parts of the pod without effect.
+    pub warnings: Vec<Warning>,
+    /// The size that will be bought.
+    pub size: Size,
+    /// What the pod asked for; below `size` = it was rounded up.
+    pub asked: (MilliCpu, MiB),
+}
+
+/// Maps `pod` for its create attempt number `attempt` (0 = the first).
+///
+/// # Errors
+/// All [`Rejection`]s at once. [`Rejections::is_retryable`] tells waiting from giving up.
+pub fn map(pod: &Pod, refs: &Refs, settings: &Settings, attempt: u32) -> Result<Mapped, Rejections> {
+    let _ = (pod, refs, settings, attempt);
+    Err(Rejections(Vec::new()))
+}
