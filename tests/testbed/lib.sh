@@ -186,7 +186,7 @@ without_lock() {
 # forget_unused NAME KEEP: removes entries of NAME that no run used for two weeks.
 forget_unused() {
 	local stamp
-	find "$VN_CACHE" -mindepth 2 -maxdepth 2 -path "$VN_CACHE/$1-*/.complete" -mtime +14 -print |
+	find "$VN_CACHE" -mindepth 2 -maxdepth 2 -path "$VN_CACHE/$1-????????????????/.complete" -mtime +14 -print |
 		while read -r stamp; do
 			[[ ${stamp%/.complete} == "$2" ]] || rm -rf "${stamp%/.complete}"
 		done

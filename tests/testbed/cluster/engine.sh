@@ -1,0 +1,63 @@
+# shellcheck shell=bash
+# The container engine behind mock-eci: podman's Docker API, with storage, network
+# settings and run-time files of its own, so that it shares nothing with the machine's.
+
+ENGINE=$STATE/engine
+ENGINE_SOCKET=$ENGINE/podman.sock
+
+start_engine() {
+	mkdir -p "$ENGINE"/{storage,run,tmp,networks,volumes}
+	cat >"$ENGINE/containers.conf" <<-TOML
+		[containers]
+		default_ulimits = ["nofile=16384:16384", "nproc=10000:10000"]
+		log_driver = "k8s-file"
+		[engine]
+		cgroup_manager = "cgroupfs"
+		events_logger = "file"
+		runtime = "runc"
+		static_dir = "$ENGINE/storage/libpod"
+		tmp_dir = "$ENGINE/tmp"
+		volume_path = "$ENGINE/volumes"
+		[network]
+		network_backend = "netavark"
+		network_config_dir = "$ENGINE/networks"
+		# Of the network nobody uses; its default is the groups' one.
+		default_subnet = "10.89.0.0/24"
+	TOML
+	cat >"$ENGINE/storage.conf" <<-TOML
+		[storage]
+		driver = "$(storage_driver)"
+		graphroot = "$ENGINE/storage"
+		runroot = "$ENGINE/run"
+	TOML
+	# No registry: an image that was not loaded is an error, not a download.
+	printf 'unqualified-search-registries = []\n' >"$ENGINE/registries.conf"
+	cat >"$ENGINE/policy.json" <<<'{"default": [{"type": "insecureAcceptAnything"}]}'
+	podman network exists "$GROUP_NETWORK" ||
+		podman network create --subnet "$GROUP_SUBNET" --gateway "$GROUP_GATEWAY" "$GROUP_NETWORK" >/dev/null
+	with_engine start_daemon engine podman system service --time 0 "unix://$ENGINE_SOCKET"
+}
+ready_engine() { wait_ready engine 30 http_ok http://localhost/_ping --unix-socket "$ENGINE_SOCKET"; }
+
+# storage_driver: overlay where the file system can carry it, else vfs (slow, but works anywhere).
+storage_driver() {
+	local try=$ENGINE/try driver=vfs
+	mkdir -p "$try"/{lower,upper,work,merged}
+	# shellcheck disable=SC2016 # expanded inside
+	if inside sh -c 'mount -t overlay overlay -o "lowerdir=$1/lower,upperdir=$1/upper,workdir=$1/work" "$1/merged" && umount "$1/merged"' \
+		try "$try" 2>>"$LOGS/engine.log"; then
+		driver=overlay
+	fi
+	rm -rf "$try"
+	printf '%s' "$driver"
+}
+
+with_engine() {
+	CONTAINERS_CONF=$ENGINE/containers.conf CONTAINERS_STORAGE_CONF=$ENGINE/storage.conf \
+		CONTAINERS_REGISTRIES_CONF=$ENGINE/registries.conf "$@"
+}
+
+podman() { with_engine inside podman "$@"; }
+
+# load_image ARCHIVE: loads a Docker archive, and prints the names of what was in it.
+load_image() { podman load --quiet --input "$1"; }

@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# The first process in an instance's namespaces; its argument is the file to make when
+# all is ready. It shows the namespace's own control groups under /sys/fs/cgroup, then
+# waits: it is the parent of every orphan in here, and bash reaps those.
+set -euo pipefail
+
+remount_cgroups() {
+	local source mount type options
+	# Read at once: the loop changes what it reads.
+	while read -r source mount type options _; do
+		umount "$mount"
+		if [[ $type == cgroup2 ]]; then
+			mount -t cgroup2 "$source" "$mount"
+		else
+			# The controllers are what is left of the options without the flags.
+			mount -t cgroup -o "$(tr ',' '\n' <<<"$options" |
+				grep -vE '^(rw|ro|nosuid|nodev|noexec|(no|rel)?atime|nodiratime)$' | paste -sd ,)" "$source" "$mount"
+		fi
+	done <<<"$(awk '$3 ~ /^cgroup2?$/' /proc/mounts)"
+}
+
+# With version 2 alone a group that holds processes cannot give its children
+# controllers: move to a leaf.
+make_leaf() {
+	[[ -e /sys/fs/cgroup/cgroup.controllers ]] || return 0
+	local controller
+	mkdir /sys/fs/cgroup/daemons
+	echo 1 >/sys/fs/cgroup/daemons/cgroup.procs
+	for controller in $(</sys/fs/cgroup/cgroup.controllers); do
+		echo "+$controller" >/sys/fs/cgroup/cgroup.subtree_control
+	done
+}
+
+remount_cgroups
+make_leaf
+# What the container tools keep in fixed places stays in here.
+for folder in /run/netns /run/containers /run/libpod /run/runc /var/lib/cni; do
+	mkdir -p "$folder"
+	mount -t tmpfs -o mode=755 tmpfs "$folder"
+done
+touch "$1"
+while :; do
+	sleep infinity &
+	wait $!
+done

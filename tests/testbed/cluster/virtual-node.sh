@@ -1,0 +1,80 @@
+# shellcheck shell=bash
+# What the testbed is for: mock-eci, the relay and the agent, built from this tree.
+
+# The programs; a test may bring others.
+VN_BIN_DIR=${VN_BIN_DIR:-${CARGO_TARGET_DIR:-$TESTBED/../../target}/release}
+
+# build_programs: builds virtual-node and mock-eci, unless VN_BIN_DIR came from outside.
+build_programs() {
+	local log=$VN_CACHE/logs/cargo.log
+	mkdir -p "$VN_CACHE/logs"
+	need_cargo
+	say 'building virtual-node and mock-eci …'
+	run_long 'building virtual-node and mock-eci' "$log" \
+		cargo build --release --locked --bins --manifest-path "$TESTBED/../../Cargo.toml" -p virtual-node -p mock-eci
+}
+
+start_mock_eci() {
+	local -a flags=(
+		--listen "${MOCK_ECI_URL#http://}" --runtime "${VN_RUNTIME:-docker}" --region "$REGION"
+		--access-key "$ECI_ACCESS_KEY_ID:$ECI_ACCESS_KEY_SECRET" --network "$GROUP_NETWORK"
+	)
+	[[ -z ${VN_SCENARIO-} ]] || flags+=(--scenario "$VN_SCENARIO")
+	DOCKER_HOST="unix://$ENGINE_SOCKET" start_daemon mock-eci "$VN_BIN_DIR/mock-eci" "${flags[@]}"
+}
+ready_mock_eci() { wait_ready mock-eci 30 mock_eci_answers; }
+
+# Any HTTP answer will do: without a signature the product API refuses.
+mock_eci_answers() { inside curl --silent --max-time 5 --output /dev/null "$MOCK_ECI_URL/"; }
+
+start_relay() {
+	kubectl apply -f - >>"$LOGS/relay.log" <<-'YAML'
+		apiVersion: rbac.authorization.k8s.io/v1
+		kind: ClusterRole
+		metadata: {name: virtual-node-relay}
+		rules:
+		- {apiGroups: [discovery.k8s.io], resources: [endpointslices], verbs: [get, list, watch]}
+		---
+		apiVersion: rbac.authorization.k8s.io/v1
+		kind: ClusterRoleBinding
+		metadata: {name: virtual-node-relay}
+		roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: virtual-node-relay}
+		subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: virtual-node-relay}]
+	YAML
+	start_daemon relay "$VN_BIN_DIR/virtual-node" relay --listen-address "$RELAY_IP" --kubeconfig "$STATE/kubeconfigs/relay"
+}
+# It is ready when the API server answers through it.
+ready_relay() { wait_ready relay 30 http_ok "https://$RELAY_IP/livez" --cacert "$PKI/ca.crt" --cert "$PKI/admin.crt" --key "$PKI/admin.key"; }
+
+# agent_ip: the address the agent has at present.
+agent_ip() { cat "$STATE/config/agent-ip" 2>/dev/null || printf '%s' "${AGENT_IPS[0]}"; }
+
+# start_agent [ADDRESS]
+start_agent() {
+	local ip=${1:-$(agent_ip)}
+	local -a flags=(
+		--node-name "$NODE_NAME" --kubeconfig "$STATE/kubeconfigs/agent" --cluster-id testbed
+		--eci-endpoint "$MOCK_ECI_URL" --region "$REGION" --vswitch-ids vsw-1 --security-group-id sg-1
+		--node-ip "$ip" --kubelet-listen "$ip:10250" --metrics-listen "$AGENT_METRICS"
+		--tls-cert-file "$PKI/agent-serving.crt" --tls-private-key-file "$PKI/agent-serving.key"
+		--client-ca-file "$PKI/ca.crt"
+		# No kube-proxy serves the groups, as on raw ECI.
+		--service-vips relay --relay-ip "$RELAY_IP" --api-server "${API_SERVER_URL#https://}"
+		--cluster-dns "$RELAY_IP" --cluster-domain "$CLUSTER_DOMAIN"
+		--eci-limits "${VN_ECI_LIMITS:-documented}"
+	)
+	# Alone, the node takes every pod; beside a worker, those that tolerate its taint.
+	[[ -e $STATE/config/worker ]] || flags+=(--register-with-taints '')
+	if [[ -n ${VN_AGENT_ARGS-} ]]; then
+		local -a more
+		read -ra more <<<"$VN_AGENT_ARGS"
+		flags+=("${more[@]}")
+	fi
+	printf '%s' "$ip" >"$STATE/config/agent-ip"
+	ALIBABA_CLOUD_ACCESS_KEY_ID=$ECI_ACCESS_KEY_ID ALIBABA_CLOUD_ACCESS_KEY_SECRET=$ECI_ACCESS_KEY_SECRET \
+		start_daemon agent "$VN_BIN_DIR/virtual-node" run "${flags[@]}"
+}
+ready_agent() {
+	wait_ready agent 30 http_ok "http://$AGENT_METRICS/readyz"
+	wait_ready agent 30 kubectl wait --for=condition=Ready --timeout=5s "node/$NODE_NAME"
+}
