@@ -9,10 +9,14 @@
 //! `cargo tree` that it stays so. The crate knows Kubernetes *types* (k8s-openapi), never an API client.
 
 pub mod annotations;
+pub mod error;
 pub mod group;
 pub mod mapping;
+pub mod params;
 pub mod pricing;
 pub mod request;
+pub mod response;
+pub mod sign;
 pub mod sizes;
 pub mod status;
 pub mod tags;
