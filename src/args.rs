@@ -1,0 +1,195 @@
+//! What was typed: the command line and its environment, not yet judged.
+//!
+//! Every setting of `run` has three sources, in order of precedence: the flag, the environment variable
+//! `VIRTUAL_NODE_<FLAG>`, and the key of the same name in the file given by `--config`. Values stay text here, so that
+//! [`crate::config`] can read all three sources alike and report every bad value at once.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// A Kubernetes virtual node that runs its pods as container groups of Alibaba Cloud ECI.
+#[derive(Debug, Parser)]
+#[command(name = "virtual-node", version, about, disable_version_flag = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the agent: register the virtual node and run its pods as container groups
+    ///
+    /// Credentials of ECI come from the environment (ALIBABA_CLOUD_ACCESS_KEY_ID, ALIBABA_CLOUD_ACCESS_KEY_SECRET) or the
+    /// other sources of Alibaba Cloud's default chain, never from a flag.
+    Run(Box<RunArgs>),
+    /// Run the relay: forward TCP 443 to the API server and port 53 to the cluster's DNS, for container groups that
+    /// cannot reach service addresses
+    Relay(Box<RelayArgs>),
+    /// Print the version
+    Version,
+}
+
+/// Settings of `virtual-node run`, as text. `None` = neither flag nor environment variable was given.
+#[derive(Args, Clone, Debug, Default)]
+pub struct RunArgs {
+    /// YAML file with the same settings (keys are the names of the flags) and, under `nodes`, several nodes
+    #[arg(long, env = "VIRTUAL_NODE_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Name of the one node to register; for several use `nodes` in the --config file
+    #[arg(long, env = "VIRTUAL_NODE_NODE_NAME", value_name = "NAME")]
+    pub node_name: Option<String>,
+
+    /// Zone of the node [default: taken from a node name of the form virtual-kubelet-<zone>]
+    #[arg(long, env = "VIRTUAL_NODE_ZONE", value_name = "ID")]
+    pub zone: Option<String>,
+
+    /// VSwitches the groups are created in, tried in order
+    #[arg(long, env = "VIRTUAL_NODE_VSWITCH_IDS", value_name = "ID,...")]
+    pub vswitch_ids: Option<String>,
+
+    /// Address the API server reaches this agent at (the node's InternalIP) [default: the address of --kubelet-listen]
+    #[arg(long, env = "VIRTUAL_NODE_NODE_IP", value_name = "IP")]
+    pub node_ip: Option<String>,
+
+    /// Where the kubelet API (logs) is served [default: 0.0.0.0:10250]
+    #[arg(long, env = "VIRTUAL_NODE_KUBELET_LISTEN", value_name = "IP:PORT")]
+    pub kubelet_listen: Option<String>,
+
+    /// Kubeconfig file [default: the service account of the pod the agent runs in]
+    #[arg(long, env = "VIRTUAL_NODE_KUBECONFIG", value_name = "FILE")]
+    pub kubeconfig: Option<String>,
+
+    /// Act as system:node:<node-name> in system:nodes by impersonation (true or false) [default: false]
+    ///
+    /// For agents that run under a service account: the Node authorizer then confines each node to its own pods.
+    #[arg(long, env = "VIRTUAL_NODE_IMPERSONATE_NODE", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub impersonate_node: Option<String>,
+
+    /// URL of the ECI OpenAPI [default: https://eci.<region>.aliyuncs.com]
+    #[arg(long, env = "VIRTUAL_NODE_ECI_ENDPOINT", value_name = "URL")]
+    pub eci_endpoint: Option<String>,
+
+    /// Region, such as cn-hangzhou
+    #[arg(long, env = "VIRTUAL_NODE_REGION", value_name = "ID")]
+    pub region: Option<String>,
+
+    /// Security group of the container groups
+    #[arg(long, env = "VIRTUAL_NODE_SECURITY_GROUP_ID", value_name = "ID")]
+    pub security_group_id: Option<String>,
+
+    /// Name of this cluster, unique in the account: it marks the groups that belong to it
+    #[arg(long, env = "VIRTUAL_NODE_CLUSTER_ID", value_name = "ID")]
+    pub cluster_id: Option<String>,
+
+    /// Limits of calls to ECI: documented, none, or a file [default: documented]
+    #[arg(long, env = "VIRTUAL_NODE_ECI_LIMITS", value_name = "documented|none|FILE")]
+    pub eci_limits: Option<String>,
+
+    /// Where /metrics, /healthz and /readyz are served [default: 127.0.0.1:10255]
+    #[arg(long, env = "VIRTUAL_NODE_METRICS_LISTEN", value_name = "IP:PORT")]
+    pub metrics_listen: Option<String>,
+
+    /// Serving certificate of the kubelet API, PEM [default: requested from the cluster by a CertificateSigningRequest]
+    #[arg(long, env = "VIRTUAL_NODE_TLS_CERT_FILE", value_name = "FILE")]
+    pub tls_cert_file: Option<String>,
+
+    /// Private key of --tls-cert-file, PEM
+    #[arg(long, env = "VIRTUAL_NODE_TLS_PRIVATE_KEY_FILE", value_name = "FILE")]
+    pub tls_private_key_file: Option<String>,
+
+    /// CA of the client certificates the kubelet API accepts, PEM [default: none accepted, bearer tokens only]
+    #[arg(long, env = "VIRTUAL_NODE_CLIENT_CA_FILE", value_name = "FILE")]
+    pub client_ca_file: Option<String>,
+
+    /// Whether service addresses are reachable from container groups: routed or relay [default: routed]
+    #[arg(long, env = "VIRTUAL_NODE_SERVICE_VIPS", value_name = "routed|relay")]
+    pub service_vips: Option<String>,
+
+    /// Address of `virtual-node relay`, for --service-vips relay
+    #[arg(long, env = "VIRTUAL_NODE_RELAY_IP", value_name = "IP")]
+    pub relay_ip: Option<String>,
+
+    /// Address of the API server as reachable from container groups, for --service-vips relay
+    #[arg(long, env = "VIRTUAL_NODE_API_SERVER", value_name = "HOST:PORT")]
+    pub api_server: Option<String>,
+
+    /// Name servers of pods with dnsPolicy ClusterFirst [default: the relay with --service-vips relay, else 10.96.0.10]
+    #[arg(long, env = "VIRTUAL_NODE_CLUSTER_DNS", value_name = "IP,...")]
+    pub cluster_dns: Option<String>,
+
+    /// DNS domain of the cluster [default: cluster.local]
+    #[arg(long, env = "VIRTUAL_NODE_CLUSTER_DOMAIN", value_name = "DOMAIN")]
+    pub cluster_domain: Option<String>,
+
+    /// Taints a newly registered node carries; empty = none [default: virtual-kubelet.io/provider=alibabacloud:NoSchedule]
+    #[arg(long, env = "VIRTUAL_NODE_REGISTER_WITH_TAINTS", value_name = "KEY=VALUE:EFFECT,...")]
+    pub register_with_taints: Option<String>,
+
+    /// Labels of the node besides its own
+    #[arg(long, env = "VIRTUAL_NODE_NODE_LABELS", value_name = "KEY=VALUE,...")]
+    pub node_labels: Option<String>,
+
+    /// Pod fields that only tighten security and that ECI cannot express: warn or refuse [default: warn]
+    #[arg(long, env = "VIRTUAL_NODE_UNENFORCEABLE", value_name = "warn|refuse")]
+    pub unenforceable: Option<String>,
+
+    /// How logs are written.
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+/// Settings of `virtual-node relay`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct RelayArgs {
+    /// Address to listen on, ports 443 and 53
+    #[arg(long, env = "VIRTUAL_NODE_LISTEN_ADDRESS", value_name = "IP")]
+    pub listen_address: Option<String>,
+
+    /// Port that is forwarded to the API server [default: 443]
+    #[arg(long, env = "VIRTUAL_NODE_API_PORT", value_name = "PORT")]
+    pub api_port: Option<String>,
+
+    /// Port that is forwarded to the cluster's DNS [default: 53]
+    #[arg(long, env = "VIRTUAL_NODE_DNS_PORT", value_name = "PORT")]
+    pub dns_port: Option<String>,
+
+    /// Kubeconfig file [default: the service account of the pod the relay runs in]
+    #[arg(long, env = "VIRTUAL_NODE_KUBECONFIG", value_name = "FILE")]
+    pub kubeconfig: Option<String>,
+
+    /// Addresses of API servers, instead of the EndpointSlices of default/kubernetes
+    #[arg(long, env = "VIRTUAL_NODE_API_SERVER", value_name = "HOST:PORT,...")]
+    pub api_server: Option<String>,
+
+    /// Addresses of DNS servers, instead of the EndpointSlices of kube-system/kube-dns
+    #[arg(long, env = "VIRTUAL_NODE_DNS", value_name = "IP:PORT,...")]
+    pub dns: Option<String>,
+
+    /// Connections held at the same time [default: 10000]
+    #[arg(long, env = "VIRTUAL_NODE_MAX_CONNECTIONS", value_name = "COUNT")]
+    pub max_connections: Option<String>,
+
+    /// Where /metrics, /healthz and /readyz are served [default: not served]
+    #[arg(long, env = "VIRTUAL_NODE_METRICS_LISTEN", value_name = "IP:PORT")]
+    pub metrics_listen: Option<String>,
+
+    /// How logs are written.
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+/// How logs are written.
+#[derive(Args, Clone, Debug, Default)]
+pub struct LogArgs {
+    /// Form of log lines: text or json [default: text]
+    #[arg(long, env = "VIRTUAL_NODE_LOG_FORMAT", value_name = "text|json")]
+    pub log_format: Option<String>,
+
+    /// What is logged: a level, or directives such as info,virtual_node::pods=debug [default: info]
+    #[arg(long, env = "VIRTUAL_NODE_LOG_LEVEL", value_name = "DIRECTIVES")]
+    pub log_level: Option<String>,
+}

@@ -1,0 +1,176 @@
+use clap::Parser;
+
+use super::*;
+use crate::args::{Cli, Command};
+
+/// Arguments of `virtual-node run` as a shell would pass them. Tests must not depend on the environment they run in, so
+/// they only assert on settings whose variables nobody exports.
+fn typed(args: &[&str]) -> RunArgs {
+    let mut line = vec!["virtual-node", "run"];
+    line.extend(args);
+    match Cli::try_parse_from(line).expect("arguments parse").command {
+        Command::Run(args) => *args,
+        other => panic!("run expected, got {other:?}"),
+    }
+}
+
+const MINIMAL: [&str; 12] = [
+    "--node-name",
+    "virtual-kubelet-cn-hangzhou-h",
+    "--region",
+    "cn-hangzhou",
+    "--vswitch-ids",
+    "vsw-1,vsw-2",
+    "--security-group-id",
+    "sg-1",
+    "--cluster-id",
+    "testbed",
+    "--kubelet-listen",
+    "172.31.0.10:10250",
+];
+
+#[test]
+fn few_settings_are_enough() {
+    let config = Config::resolve(typed(&MINIMAL), "").expect("valid");
+    let node = &config.nodes[0];
+    assert_eq!(
+        node.zone.as_deref(),
+        Some("cn-hangzhou-h"),
+        "ACK's node names carry the zone"
+    );
+    assert_eq!(node.vswitch_ids, ["vsw-1", "vsw-2"]);
+    assert_eq!(node.node_ip.to_string(), "172.31.0.10");
+    assert_eq!(config.eci_endpoint, "https://eci.cn-hangzhou.aliyuncs.com");
+    assert_eq!(config.eci_limits, EciLimits::Documented);
+    assert_eq!(config.service_vips, ServiceVips::Routed);
+    assert_eq!(config.taints.len(), 1);
+    assert_eq!(config.taints[0].key, "virtual-kubelet.io/provider");
+    assert_eq!(config.taints[0].value.as_deref(), Some("alibabacloud"));
+    assert_eq!(config.taints[0].effect, "NoSchedule");
+}
+
+#[test]
+fn all_mistakes_are_reported_at_once_and_name_their_sources() {
+    let args = typed(&[
+        "--kubelet-listen",
+        "nowhere",
+        "--service-vips",
+        "relay",
+        "--tls-cert-file",
+        "cert.pem",
+    ]);
+    let ConfigErrors(errors) =
+        Config::resolve(args, "unknown-key: 1\neci-limits: /no/such/file\n").expect_err("invalid");
+    let all = errors.join("\n");
+    for expected in [
+        "--region (VIRTUAL_NODE_REGION, or `region` in the file of --config) is missing",
+        "--node-name (VIRTUAL_NODE_NODE_NAME",
+        "--security-group-id",
+        "--cluster-id",
+        "--relay-ip (VIRTUAL_NODE_RELAY_IP, or `relay-ip` in the file of --config) is needed",
+        "--api-server",
+        "--tls-private-key-file",
+        "--eci-limits",
+        "key `unknown-key` is not a setting",
+    ] {
+        assert!(all.contains(expected), "{expected:?} not in:\n{all}");
+    }
+}
+
+#[test]
+fn a_flag_beats_the_file() {
+    let file = "region: cn-shanghai\nsecurity-group-id: sg-of-file\nimpersonate-node: true\ncluster-dns: [10.0.0.10, 10.0.0.11]\n";
+    let mut args = typed(&MINIMAL);
+    args.security_group_id = None;
+    let config = Config::resolve(args, file).expect("valid");
+    assert_eq!(config.region, "cn-hangzhou");
+    assert_eq!(config.security_group_id, "sg-of-file");
+    assert!(config.impersonate_node);
+    assert_eq!(config.cluster_dns.len(), 2);
+}
+
+#[test]
+fn an_empty_taint_list_means_no_taint_while_a_missing_one_means_the_default() {
+    let mut args = typed(&MINIMAL);
+    args.register_with_taints = Some(String::new());
+    assert!(Config::resolve(args, "").expect("valid").taints.is_empty());
+    let none = Config::resolve(typed(&MINIMAL), "register-with-taints: ''").expect("valid");
+    assert!(none.taints.is_empty());
+}
+
+#[test]
+fn several_nodes_need_their_own_kubelet_addresses() {
+    let common = "region: cn-hangzhou\nsecurity-group-id: sg\ncluster-id: c\nnode-ip: 10.0.0.1\n";
+    let nodes = |second: &str| {
+        format!(
+            "{common}nodes:\n- {{name: a, zone: cn-hangzhou-h, vswitch-ids: [vsw-1], kubelet-listen: '10.0.0.1:10250'}}\n\
+             - {{name: b, vswitch-ids: [vsw-2], kubelet-listen: '{second}'}}\n"
+        )
+    };
+    let config = Config::resolve(RunArgs::default(), &nodes("10.0.0.1:10251")).expect("valid");
+    assert_eq!(config.nodes.len(), 2);
+    assert_eq!(config.nodes[1].node_ip.to_string(), "10.0.0.1");
+    let errors = Config::resolve(RunArgs::default(), &nodes("10.0.0.1:10250")).expect_err("same address");
+    assert!(errors.to_string().contains("each node needs its own"), "{errors}");
+    let args = RunArgs {
+        node_name: Some("c".to_owned()),
+        ..RunArgs::default()
+    };
+    let errors = Config::resolve(args, &nodes("10.0.0.1:10251")).expect_err("both forms");
+    assert!(errors.to_string().contains("cannot be used together"), "{errors}");
+}
+
+#[test]
+fn the_relay_names_the_api_server_and_answers_dns() {
+    let mut args = typed(&MINIMAL);
+    args.service_vips = Some("relay".to_owned());
+    args.relay_ip = Some("172.31.0.20".to_owned());
+    args.api_server = Some("172.31.0.1:6443".to_owned());
+    let config = Config::resolve(args, "").expect("valid");
+    let api_server = HostPort {
+        host: "172.31.0.1".to_owned(),
+        port: 6443,
+    };
+    assert_eq!(
+        config.service_vips,
+        ServiceVips::Relay {
+            ip: "172.31.0.20".parse().expect("ip"),
+            api_server
+        }
+    );
+    assert_eq!(config.cluster_dns, ["172.31.0.20".parse::<IpAddr>().expect("ip")]);
+}
+
+#[test]
+fn taints_are_read_as_kubelet_reads_them() {
+    let taints = parse_taints("a=b:NoSchedule, c:NoExecute").expect("valid");
+    assert_eq!((taints[0].key.as_str(), taints[0].value.as_deref()), ("a", Some("b")));
+    assert_eq!((taints[1].key.as_str(), taints[1].value.as_deref()), ("c", None));
+    assert!(parse_taints("a=b").is_err());
+    assert!(parse_taints("a=b:Sometimes").is_err());
+    assert!(parse_taints("=b:NoSchedule").is_err());
+}
+
+#[test]
+fn hosts_may_be_names_or_addresses_of_both_families() {
+    let host = |text| parse_host_port(text).map(|h| (h.host, h.port));
+    assert_eq!(host("api.example:6443"), Ok(("api.example".to_owned(), 6443)));
+    assert_eq!(host("[fd00::1]:443"), Ok(("fd00::1".to_owned(), 443)));
+    assert!(host("api.example").is_err());
+    assert!(host(":443").is_err());
+}
+
+#[test]
+fn the_relay_needs_an_address_to_listen_on() {
+    let errors = RelayConfig::resolve(RelayArgs::default()).expect_err("no address");
+    assert!(errors.to_string().contains("--listen-address"), "{errors}");
+    let args = RelayArgs {
+        listen_address: Some("172.31.0.20".to_owned()),
+        dns: Some("172.31.0.53:53".to_owned()),
+        ..RelayArgs::default()
+    };
+    let config = RelayConfig::resolve(args).expect("valid");
+    assert_eq!(config.api_listen.to_string(), "172.31.0.20:443");
+    assert_eq!(config.dns_listen.to_string(), "172.31.0.20:53");
+    assert_eq!(config.dns_servers.len(), 1);
+}

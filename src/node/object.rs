@@ -1,0 +1,519 @@
+//! (pure) What the Node object should say, and the patches that make it say so.
+//!
+//! Only what this agent owns is compared and written: its labels by key, its conditions by type, its resources by name.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{
+    DaemonEndpoint, Node, NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeSpec, NodeStatus, NodeSystemInfo,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use provider::units::{MiB, MilliCpu};
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+use super::{Capacity, CloudCondition, CloudConditions, KUBERNETES_VERSION, NodeSettings};
+
+/// The label by which users select virtual nodes, and its value.
+pub const TYPE_LABEL: (&str, &str) = ("type", "virtual-kubelet");
+/// Condition: whether ECI answers.
+pub const CLOUD_REACHABLE: &str = "CloudReachable";
+/// Condition: whether a list without any of our groups was received and is not believed.
+pub const CLOUD_LIST_UNTRUSTED: &str = "CloudListUntrusted";
+
+/// Labels that NodeRestriction forbids to `system:node:<name>`: they lie in `kubernetes.io` outside its allow-list. They are
+/// written by identities that may, and left out after a refusal.
+const RESTRICTED_LABELS: [(&str, &str); 3] = [
+    ("kubernetes.io/role", "agent"),
+    ("alpha.service-controller.kubernetes.io/exclude-balancer", "true"),
+    ("service.beta.kubernetes.io/exclude-node", "true"),
+];
+
+/// Whether labels that NodeRestriction forbids are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Labels {
+    /// All.
+    All,
+    /// Those that `system:node:<name>` may write.
+    Unrestricted,
+}
+
+/// The names of the labels that [`Labels::Unrestricted`] leaves out, for a log line.
+pub fn restricted_labels() -> Vec<&'static str> {
+    RESTRICTED_LABELS.iter().map(|(key, _)| *key).collect()
+}
+
+/// The labels the node should carry.
+pub fn build_labels(settings: &NodeSettings, which: Labels) -> BTreeMap<String, String> {
+    let mut labels: BTreeMap<String, String> = settings.labels.clone();
+    let mut set = |key: &str, value: &str| labels.insert(key.to_owned(), value.to_owned());
+    set(TYPE_LABEL.0, TYPE_LABEL.1);
+    for prefix in ["", "beta."] {
+        set(&format!("{prefix}kubernetes.io/os"), "linux");
+        set(&format!("{prefix}kubernetes.io/arch"), "amd64");
+    }
+    set("kubernetes.io/hostname", &settings.name);
+    // Load balancers of the cloud cannot have a virtual node as a backend.
+    set("node.kubernetes.io/exclude-from-external-load-balancers", "true");
+    for prefix in ["topology.kubernetes.io", "failure-domain.beta.kubernetes.io"] {
+        set(&format!("{prefix}/region"), &settings.region);
+        if let Some(zone) = &settings.zone {
+            set(&format!("{prefix}/zone"), zone);
+        }
+    }
+    if which == Labels::All {
+        for (key, value) in RESTRICTED_LABELS {
+            set(key, value);
+        }
+    }
+    labels
+}
+
+/// The Node as it is created, status included: it is schedulable from its first moment.
+pub fn build_node(
+    settings: &NodeSettings,
+    which: Labels,
+    capacity: &Capacity,
+    cloud: &CloudConditions,
+    now: Timestamp,
+) -> Node {
+    let conditions = build_conditions(cloud).into_iter().map(|c| NodeCondition {
+        last_heartbeat_time: Some(Time(now)),
+        last_transition_time: Some(Time(now)),
+        ..c
+    });
+    Node {
+        metadata: ObjectMeta {
+            name: Some(settings.name.clone()),
+            labels: Some(build_labels(settings, which)),
+            ..ObjectMeta::default()
+        },
+        spec: Some(NodeSpec {
+            taints: (!settings.taints.is_empty()).then(|| settings.taints.clone()),
+            ..NodeSpec::default()
+        }),
+        status: Some(NodeStatus {
+            conditions: Some(conditions.collect()),
+            ..build_status(settings, capacity)
+        }),
+    }
+}
+
+/// The status without conditions.
+fn build_status(settings: &NodeSettings, capacity: &Capacity) -> NodeStatus {
+    let address = |type_: &str, address: String| NodeAddress {
+        type_: type_.to_owned(),
+        address,
+    };
+    NodeStatus {
+        addresses: Some(vec![
+            address("InternalIP", settings.node_ip.to_string()),
+            address("Hostname", settings.name.clone()),
+        ]),
+        capacity: Some(build_resources(capacity.cpu, capacity.memory(), capacity)),
+        allocatable: Some(build_resources(
+            capacity.allocatable_cpu,
+            capacity.allocatable_memory(),
+            capacity,
+        )),
+        daemon_endpoints: Some(NodeDaemonEndpoints {
+            kubelet_endpoint: Some(DaemonEndpoint {
+                port: i32::from(settings.kubelet_port),
+            }),
+        }),
+        node_info: Some(build_node_info(settings)),
+        ..NodeStatus::default()
+    }
+}
+
+fn build_resources(cpu: MilliCpu, memory: MiB, capacity: &Capacity) -> BTreeMap<String, Quantity> {
+    // In the canonical form the API server would turn them into, so that a comparison by text is one by value.
+    let cpu = if cpu.0.is_multiple_of(1000) {
+        format!("{}", cpu.0 / 1000)
+    } else {
+        format!("{}m", cpu.0)
+    };
+    BTreeMap::from([
+        ("cpu".to_owned(), Quantity(cpu)),
+        ("memory".to_owned(), Quantity(binary(memory))),
+        (
+            "ephemeral-storage".to_owned(),
+            Quantity(binary(capacity.ephemeral_storage())),
+        ),
+        ("pods".to_owned(), Quantity(capacity.pods().to_string())),
+    ])
+}
+
+/// MiB with the largest binary suffix that leaves a whole number, as Kubernetes' canonical form has it.
+fn binary(MiB(mib): MiB) -> String {
+    let mut value = mib;
+    let mut suffixes = ["Mi", "Gi", "Ti", "Pi"].into_iter();
+    let mut suffix = suffixes.next().unwrap_or_default();
+    while value != 0 && value.is_multiple_of(1024) {
+        let Some(next) = suffixes.next() else { break };
+        value /= 1024;
+        suffix = next;
+    }
+    if value == 0 {
+        "0".to_owned()
+    } else {
+        format!("{value}{suffix}")
+    }
+}
+
+fn build_node_info(settings: &NodeSettings) -> NodeSystemInfo {
+    // There is no machine, but ids that stay the same tell one virtual node from another and never look like a reboot.
+    let digest = Sha256::digest(format!("{}/{}", settings.cluster_id, settings.name));
+    let id: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    let uuid = format!(
+        "{}-{}-{}-{}-{}",
+        &id[..8],
+        &id[8..12],
+        &id[12..16],
+        &id[16..20],
+        &id[20..]
+    );
+    NodeSystemInfo {
+        architecture: "amd64".to_owned(),
+        boot_id: uuid.clone(),
+        container_runtime_version: "eci://2018-08-08".to_owned(),
+        kernel_version: String::new(),
+        kube_proxy_version: String::new(),
+        kubelet_version: format!("{KUBERNETES_VERSION}-virtual-node.{}", env!("CARGO_PKG_VERSION")),
+        machine_id: id,
+        operating_system: "linux".to_owned(),
+        os_image: "Alibaba Cloud ECI".to_owned(),
+        system_uuid: uuid,
+        ..NodeSystemInfo::default()
+    }
+}
+
+/// The conditions this agent owns, without times. `Ready` says that the agent works, whatever the cloud does: an outage of
+/// ECI must not evict pods that run.
+pub fn build_conditions(cloud: &CloudConditions) -> Vec<NodeCondition> {
+    let condition = |type_: &str, status: &str, reason: &str, message: &str| NodeCondition {
+        type_: type_.to_owned(),
+        status: status.to_owned(),
+        reason: Some(reason.to_owned()),
+        message: Some(message.to_owned()),
+        ..NodeCondition::default()
+    };
+    let from_cloud = |type_: &str, c: &CloudCondition| {
+        let status = match c.status {
+            Some(true) => "True",
+            Some(false) => "False",
+            None => "Unknown",
+        };
+        condition(type_, status, &c.reason, &c.message)
+    };
+    vec![
+        condition("Ready", "True", "KubeletReady", "virtual-node is posting ready status"),
+        condition(
+            "MemoryPressure",
+            "False",
+            "KubeletHasSufficientMemory",
+            "every pod has its own memory",
+        ),
+        condition(
+            "DiskPressure",
+            "False",
+            "KubeletHasNoDiskPressure",
+            "every pod has its own disk",
+        ),
+        condition(
+            "PIDPressure",
+            "False",
+            "KubeletHasSufficientPID",
+            "every pod has its own kernel",
+        ),
+        condition(
+            "NetworkUnavailable",
+            "False",
+            "RouteCreated",
+            "every pod has an address of its VSwitch",
+        ),
+        from_cloud(CLOUD_REACHABLE, &cloud.reachable),
+        from_cloud(CLOUD_LIST_UNTRUSTED, &cloud.list_untrusted),
+    ]
+}
+
+/// A merge patch of the Node's labels, or `None` where they are right. Labels of others are not mentioned.
+pub fn metadata_patch(current: &Node, settings: &NodeSettings, which: Labels) -> Option<Value> {
+    let present = current.metadata.labels.as_ref();
+    let wanted = build_labels(settings, which);
+    let missing: Map<String, Value> = wanted
+        .into_iter()
+        .filter(|(key, value)| present.and_then(|labels| labels.get(key)) != Some(value))
+        .map(|(key, value)| (key, Value::String(value)))
+        .collect();
+    (!missing.is_empty()).then(|| json!({ "metadata": { "labels": missing } }))
+}
+
+/// A strategic merge patch of the Node's status, or `None` where nothing differs and no heartbeat is due. Conditions are
+/// merged by type and resources by name, so those of others stay.
+pub fn status_patch(
+    current: &Node,
+    settings: &NodeSettings,
+    capacity: &Capacity,
+    cloud: &CloudConditions,
+    heartbeat_due: bool,
+    now: Timestamp,
+) -> Option<Value> {
+    let empty = NodeStatus::default();
+    let current = current.status.as_ref().unwrap_or(&empty);
+    let wanted = build_status(settings, capacity);
+    let mut status = Map::new();
+
+    if current.addresses != wanted.addresses {
+        // Replaced as a whole: merging by type would leave a second InternalIP behind.
+        let mut addresses = vec![json!({ "$patch": "replace" })];
+        addresses.extend(
+            wanted
+                .addresses
+                .iter()
+                .flatten()
+                .map(|a| json!({ "type": a.type_, "address": a.address })),
+        );
+        status.insert("addresses".to_owned(), Value::Array(addresses));
+    }
+    for (name, current, wanted) in [
+        ("capacity", &current.capacity, &wanted.capacity),
+        ("allocatable", &current.allocatable, &wanted.allocatable),
+    ] {
+        let differing: Map<String, Value> = wanted
+            .iter()
+            .flatten()
+            .filter(|(resource, quantity)| current.as_ref().and_then(|c| c.get(*resource)) != Some(quantity))
+            .map(|(resource, quantity)| (resource.clone(), Value::String(quantity.0.clone())))
+            .collect();
+        if !differing.is_empty() {
+            status.insert(name.to_owned(), Value::Object(differing));
+        }
+    }
+    if current.daemon_endpoints != wanted.daemon_endpoints {
+        status.insert("daemonEndpoints".to_owned(), json!(wanted.daemon_endpoints));
+    }
+    if current.node_info != wanted.node_info {
+        status.insert("nodeInfo".to_owned(), json!(wanted.node_info));
+    }
+    let conditions = condition_patch(
+        current.conditions.as_deref().unwrap_or_default(),
+        cloud,
+        heartbeat_due,
+        now,
+    );
+    if !conditions.is_empty() {
+        status.insert("conditions".to_owned(), Value::Array(conditions));
+    }
+    (!status.is_empty()).then(|| json!({ "status": status }))
+}
+
+/// The conditions to write: those that differ, and with a heartbeat all of ours. The time of transition moves only with the
+/// condition's status.
+fn condition_patch(
+    current: &[NodeCondition],
+    cloud: &CloudConditions,
+    heartbeat_due: bool,
+    now: Timestamp,
+) -> Vec<Value> {
+    let mut patch = Vec::new();
+    for wanted in build_conditions(cloud) {
+        let present = current.iter().find(|c| c.type_ == wanted.type_);
+        let same_status = present.is_some_and(|c| c.status == wanted.status);
+        let same = same_status && present.is_some_and(|c| c.reason == wanted.reason && c.message == wanted.message);
+        if same && !heartbeat_due {
+            continue;
+        }
+        let since = present
+            .filter(|_| same_status)
+            .and_then(|c| c.last_transition_time.clone());
+        let condition = NodeCondition {
+            last_heartbeat_time: Some(Time(now)),
+            last_transition_time: since.or(Some(Time(now))),
+            ..wanted
+        };
+        patch.push(json!(condition));
+    }
+    patch
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::Taint;
+
+    use super::super::OwnUse;
+    use super::*;
+
+    fn settings() -> NodeSettings {
+        NodeSettings {
+            name: "virtual-kubelet-cn-hangzhou-h".to_owned(),
+            region: "cn-hangzhou".to_owned(),
+            zone: Some("cn-hangzhou-h".to_owned()),
+            node_ip: [172, 31, 0, 10].into(),
+            kubelet_port: 10250,
+            cluster_id: "testbed".to_owned(),
+            taints: vec![Taint {
+                key: "k".to_owned(),
+                effect: "NoSchedule".to_owned(),
+                ..Taint::default()
+            }],
+            labels: BTreeMap::from([("team".to_owned(), "data".to_owned())]),
+        }
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + second).expect("in range")
+    }
+
+    fn capacity(cpu: u64) -> Capacity {
+        Capacity::from_usage(MilliCpu(cpu), MilliCpu(0), OwnUse::default())
+    }
+
+    fn created() -> Node {
+        build_node(
+            &settings(),
+            Labels::All,
+            &capacity(1_000_000),
+            &CloudConditions::default(),
+            at(0),
+        )
+    }
+
+    /// What the API server makes of a strategic merge patch of conditions, for the tests that look at it twice.
+    fn apply_conditions(node: &mut Node, patch: &Value) {
+        let conditions = node
+            .status
+            .as_mut()
+            .and_then(|s| s.conditions.as_mut())
+            .expect("has conditions");
+        for new in patch["status"]["conditions"].as_array().into_iter().flatten() {
+            let new: NodeCondition = serde_json::from_value(new.clone()).expect("a condition");
+            conditions.retain(|c| c.type_ != new.type_);
+            conditions.push(new);
+        }
+    }
+
+    #[test]
+    fn a_created_node_needs_no_patch() {
+        let node = created();
+        assert_eq!(metadata_patch(&node, &settings(), Labels::All), None);
+        let cloud = CloudConditions::default();
+        assert_eq!(
+            status_patch(&node, &settings(), &capacity(1_000_000), &cloud, false, at(9)),
+            None
+        );
+    }
+
+    #[test]
+    fn resources_are_written_in_canonical_form() {
+        let status = build_status(&settings(), &capacity(1_000_250));
+        let capacity = status.capacity.expect("set");
+        assert_eq!(capacity["cpu"].0, "1000250m");
+        assert_eq!(capacity["memory"].0, "8002Gi");
+        assert_eq!(capacity["pods"].0, "4001");
+        assert_eq!(binary(MiB(8 * 1024 * 1024)), "8Ti");
+        assert_eq!(binary(MiB(1536)), "1536Mi");
+        assert_eq!(binary(MiB(0)), "0");
+    }
+
+    #[test]
+    fn labels_of_others_stay_and_ours_come_back() {
+        let mut node = created();
+        let labels = node.metadata.labels.as_mut().expect("has labels");
+        labels.insert("added-by".to_owned(), "someone".to_owned());
+        labels.insert("type".to_owned(), "changed".to_owned());
+        let patch = metadata_patch(&node, &settings(), Labels::All).expect("differs");
+        assert_eq!(
+            patch,
+            json!({ "metadata": { "labels": { "type": "virtual-kubelet" } } })
+        );
+    }
+
+    #[test]
+    fn restricted_labels_can_be_left_out() {
+        let labels = build_labels(&settings(), Labels::Unrestricted);
+        assert!(!labels.contains_key("kubernetes.io/role"));
+        assert_eq!(labels["type"], "virtual-kubelet");
+        assert_eq!(labels["topology.kubernetes.io/zone"], "cn-hangzhou-h");
+        assert_eq!(labels["team"], "data");
+        assert_eq!(build_labels(&settings(), Labels::All)["kubernetes.io/role"], "agent");
+    }
+
+    #[test]
+    fn only_the_differing_resource_is_patched() {
+        let node = created();
+        let usage = Capacity::from_usage(MilliCpu(1_000_000), MilliCpu(500_000), OwnUse::default());
+        let patch =
+            status_patch(&node, &settings(), &usage, &CloudConditions::default(), false, at(9)).expect("differs");
+        assert_eq!(
+            patch,
+            json!({ "status": { "allocatable": { "cpu": "500", "memory": "4000Gi" } } })
+        );
+    }
+
+    #[test]
+    fn a_ready_condition_taken_away_comes_back_and_a_foreign_one_stays() {
+        let mut node = created();
+        let conditions = node
+            .status
+            .as_mut()
+            .and_then(|s| s.conditions.as_mut())
+            .expect("has conditions");
+        conditions[0].status = "Unknown".to_owned();
+        conditions.push(NodeCondition {
+            type_: "Foreign".to_owned(),
+            ..NodeCondition::default()
+        });
+        let cloud = CloudConditions::default();
+        let patch = status_patch(&node, &settings(), &capacity(1_000_000), &cloud, false, at(60)).expect("differs");
+        let patched = patch["status"]["conditions"].as_array().expect("conditions");
+        assert_eq!(patched.len(), 1);
+        assert_eq!(patched[0]["type"], "Ready");
+        assert_eq!(patched[0]["status"], "True");
+        assert_eq!(patched[0]["lastTransitionTime"], "2027-01-15T08:01:00Z");
+    }
+
+    #[test]
+    fn a_heartbeat_moves_no_transition_time() {
+        let mut node = created();
+        let cloud = CloudConditions::default();
+        let patch = status_patch(&node, &settings(), &capacity(1_000_000), &cloud, true, at(300)).expect("due");
+        apply_conditions(&mut node, &patch);
+        let conditions = node.status.and_then(|s| s.conditions).expect("has conditions");
+        assert_eq!(conditions.len(), build_conditions(&cloud).len());
+        for condition in conditions {
+            assert_eq!(condition.last_heartbeat_time, Some(Time(at(300))));
+            assert_eq!(condition.last_transition_time, Some(Time(at(0))));
+        }
+    }
+
+    #[test]
+    fn an_outage_of_the_cloud_is_a_condition_and_leaves_the_node_ready() {
+        let cloud = CloudConditions {
+            reachable: CloudCondition::new(false, "Timeout", "no answer for 30 s"),
+            ..CloudConditions::default()
+        };
+        let conditions = build_conditions(&cloud);
+        let status = |type_: &str| conditions.iter().find(|c| c.type_ == type_).map(|c| c.status.as_str());
+        assert_eq!(status("Ready"), Some("True"));
+        assert_eq!(status(CLOUD_REACHABLE), Some("False"));
+        assert_eq!(status(CLOUD_LIST_UNTRUSTED), Some("Unknown"));
+    }
+
+    #[test]
+    fn a_new_address_replaces_the_old_one() {
+        let moved = NodeSettings {
+            node_ip: [172, 31, 0, 11].into(),
+            ..settings()
+        };
+        let cloud = CloudConditions::default();
+        let patch = status_patch(&created(), &moved, &capacity(1_000_000), &cloud, false, at(9)).expect("differs");
+        assert_eq!(patch["status"]["addresses"][0], json!({ "$patch": "replace" }));
+        assert_eq!(
+            patch["status"]["addresses"][1],
+            json!({ "type": "InternalIP", "address": "172.31.0.11" })
+        );
+    }
+}
