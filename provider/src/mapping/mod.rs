@@ -5,13 +5,31 @@
 //! advice), or the business of scheduler and API server. `docs/mapping.md` lists them. Kubernetes' structs are taken
 //! apart without `..`, so that a field a new Kubernetes version adds does not compile until someone has decided.
 
+mod containers;
+mod downward;
+mod env;
+mod expand;
+mod files;
+mod limits;
+mod names;
+mod network;
+mod placement;
+mod pod;
+mod probes;
+mod quantity;
 mod references;
+mod registry;
 mod rejection;
+mod resources;
+mod security;
+mod volumes;
 
 use k8s_openapi::api::core::v1::Pod;
 
+use self::pod::Context;
 pub use self::references::{Ref, References, Refs, TokenRef, references};
 pub use self::rejection::{Rejection, RejectionKind, Rejections, Warning, Weakened};
+use crate::annotations;
 use crate::pricing::PriceList;
 use crate::request::CreateContainerGroup;
 use crate::sizes::Size;
@@ -97,6 +115,5 @@ pub struct Mapped {
 /// # Errors
 /// All [`Rejection`]s at once. [`Rejections::is_retryable`] tells waiting from giving up.
 pub fn map(pod: &Pod, refs: &Refs, settings: &Settings, attempt: u32) -> Result<Mapped, Rejections> {
-    let _ = (pod, refs, settings, attempt);
-    Err(Rejections(Vec::new()))
+    pod::map(pod, refs, settings, attempt)
 }

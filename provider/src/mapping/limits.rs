@@ -1,0 +1,243 @@
+//! ECI's bounds, checked on the finished request. Beyond a *documented* limit the value is sent and its owner warned, for
+//! nobody knows how strictly the service keeps to its documentation; beyond the *gateway's* bound the call cannot succeed.
+
+use super::rejection::Findings;
+use crate::request::{Container, CreateContainerGroup, EnvValue, VolumeSource};
+
+/// One bound: documented and gateway's.
+struct Bound {
+    documented: usize,
+    gateway: usize,
+}
+
+const CONTAINERS: Bound = Bound {
+    documented: 20,
+    gateway: 41,
+};
+const VOLUMES: Bound = Bound {
+    documented: 20,
+    gateway: 101,
+};
+const MOUNTS: Bound = Bound {
+    documented: 101,
+    gateway: 101,
+};
+const ENV: Bound = Bound {
+    documented: 241,
+    gateway: 241,
+};
+const ARGS: Bound = Bound {
+    documented: 10,
+    gateway: 101,
+};
+const COMMAND: Bound = Bound {
+    documented: 20,
+    gateway: 101,
+};
+const FILES: Bound = Bound {
+    documented: 90,
+    gateway: 90,
+};
+const HOST_ALIASES: Bound = Bound {
+    documented: 101,
+    gateway: 101,
+};
+const HOST_NAMES: Bound = Bound {
+    documented: 51,
+    gateway: 51,
+};
+const CREDENTIALS: Bound = Bound {
+    documented: 11,
+    gateway: 11,
+};
+const TAGS: Bound = Bound {
+    documented: 20,
+    gateway: 20,
+};
+const DNS: Bound = Bound {
+    documented: 20,
+    gateway: 20,
+};
+
+/// Characters of a command item or an environment variable's value.
+const TEXT: usize = 256;
+/// Characters of an environment variable's name.
+const ENV_KEY: usize = 128;
+/// Bytes of one file, and of all files of a group together.
+const FILE_BYTES: usize = 32 << 10;
+const ALL_FILES_BYTES: usize = 60 << 10;
+
+/// Checks `request`; lists by count, texts by length.
+pub(super) fn check(request: &CreateContainerGroup, findings: &mut Findings) {
+    count(
+        request.containers.len(),
+        CONTAINERS,
+        "spec.containers",
+        "containers",
+        findings,
+    );
+    count(
+        request.init_containers.len(),
+        CONTAINERS,
+        "spec.initContainers",
+        "init containers",
+        findings,
+    );
+    count(request.volumes.len(), VOLUMES, "spec.volumes", "volumes", findings);
+    count(
+        request.host_aliases.len(),
+        HOST_ALIASES,
+        "spec.hostAliases",
+        "host aliases",
+        findings,
+    );
+    count(
+        request.registry_credentials.len(),
+        CREDENTIALS,
+        "spec.imagePullSecrets",
+        "credentials",
+        findings,
+    );
+    count(request.tags.len(), TAGS, "metadata.labels", "tags", findings);
+    for (index, alias) in request.host_aliases.iter().enumerate() {
+        count(
+            alias.hostnames.len(),
+            HOST_NAMES,
+            &format!("spec.hostAliases[{index}].hostnames"),
+            "names",
+            findings,
+        );
+    }
+    if let crate::request::Dns::None {
+        name_servers: _,
+        searches,
+        options,
+    } = &request.dns
+    {
+        count(
+            searches.len(),
+            DNS,
+            "spec.dnsConfig.searches",
+            "search domains",
+            findings,
+        );
+        count(
+            options.len(),
+            DNS,
+            "spec.dnsConfig.options",
+            "resolver options",
+            findings,
+        );
+    }
+    for (index, container) in request.init_containers.iter().enumerate() {
+        check_container(container, &format!("spec.initContainers[{index}]"), findings);
+    }
+    for (index, container) in request.containers.iter().enumerate() {
+        check_container(container, &format!("spec.containers[{index}]"), findings);
+    }
+    check_files(request, findings);
+}
+
+fn check_container(container: &Container, path: &str, findings: &mut Findings) {
+    count(
+        container.env.len(),
+        ENV,
+        &format!("{path}.env"),
+        "environment variables",
+        findings,
+    );
+    count(
+        container.command.len(),
+        COMMAND,
+        &format!("{path}.command"),
+        "items of a command",
+        findings,
+    );
+    count(
+        container.args.len(),
+        ARGS,
+        &format!("{path}.args"),
+        "arguments",
+        findings,
+    );
+    count(
+        container.volume_mounts.len(),
+        MOUNTS,
+        &format!("{path}.volumeMounts"),
+        "mounts",
+        findings,
+    );
+    for (index, item) in container.command.iter().enumerate() {
+        let length = item.chars().count();
+        if length > TEXT {
+            findings.warn(
+                format!("{path}.command[{index}]"),
+                format!("it has {length} characters; ECI documents at most {TEXT}"),
+            );
+        }
+    }
+    for var in &container.env {
+        let field = format!("{path}.env[{}]", var.key);
+        if let EnvValue::Literal(value) = &var.value {
+            let length = value.0.chars().count();
+            if length > TEXT {
+                findings.warn(
+                    &field,
+                    format!("its value has {length} characters; ECI documents at most {TEXT}"),
+                );
+            }
+        }
+        let plain = var.key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        if !plain || var.key.len() > ENV_KEY || var.key.starts_with(|c: char| c.is_ascii_digit()) {
+            findings.warn(
+                field,
+                format!("ECI documents names of at most {ENV_KEY} letters, digits and _, not beginning with a digit"),
+            );
+        }
+    }
+}
+
+fn check_files(request: &CreateContainerGroup, findings: &mut Findings) {
+    let mut total = 0;
+    for (index, volume) in request.volumes.iter().enumerate() {
+        let VolumeSource::ConfigFile { files, .. } = &volume.source else {
+            continue;
+        };
+        let path = format!("spec.volumes[{index}]");
+        count(files.len(), FILES, &path, "files of a volume", findings);
+        for file in files {
+            let bytes = file.content.len();
+            total += bytes;
+            if bytes > FILE_BYTES {
+                findings.warn(
+                    &path,
+                    format!(
+                        "file {} has {bytes} bytes; ECI documents at most {FILE_BYTES} for one file",
+                        file.path
+                    ),
+                );
+            }
+        }
+    }
+    if total > ALL_FILES_BYTES {
+        findings.warn(
+            "spec.volumes",
+            format!("all files together have {total} bytes; ECI documents at most {ALL_FILES_BYTES}"),
+        );
+    }
+}
+
+fn count(found: usize, bound: Bound, field: &str, what: &str, findings: &mut Findings) {
+    let Bound { documented, gateway } = bound;
+    if found > gateway {
+        findings.refuse(
+            field,
+            format!("{found} {what} are more than the {gateway} that ECI's gateway takes"),
+        );
+    } else if found > documented {
+        findings.warn(
+            field,
+            format!("{found} {what} are more than the {documented} that ECI documents"),
+        );
+    }
+}

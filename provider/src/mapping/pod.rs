@@ -1,0 +1,244 @@
+//! The pod as a whole: takes `PodSpec` apart, field by field, and puts the request together.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{Pod, PodSpec};
+
+use super::containers::{self, Kind};
+use super::rejection::{Findings, Rejection, RejectionKind};
+use super::{
+    Mapped, Refs, Rejections, Settings, Unenforceable, limits, names, network, placement, registry, resources,
+    security, volumes,
+};
+use crate::request::CreateContainerGroup;
+use crate::sizes::Size;
+use crate::status::restart_policy;
+use crate::{tags, token};
+
+/// What every part of the mapping may look at.
+pub(super) struct Context<'a> {
+    pub(super) pod: &'a Pod,
+    pub(super) spec: &'a PodSpec,
+    pub(super) refs: &'a Refs,
+    pub(super) settings: &'a Settings,
+    /// The size of the group.
+    pub(super) size: Size,
+    /// Its disk, GiB.
+    pub(super) storage_gib: u64,
+}
+
+static NO_ANNOTATIONS: BTreeMap<String, String> = BTreeMap::new();
+
+impl<'a> Context<'a> {
+    pub(super) fn namespace(&self) -> &'a str {
+        self.pod
+            .metadata
+            .namespace
+            .as_deref()
+            .filter(|namespace| !namespace.is_empty())
+            .unwrap_or("default")
+    }
+
+    pub(super) fn annotations(&self) -> &'a BTreeMap<String, String> {
+        annotations(self.pod)
+    }
+}
+
+fn annotations(pod: &Pod) -> &BTreeMap<String, String> {
+    pod.metadata.annotations.as_ref().unwrap_or(&NO_ANNOTATIONS)
+}
+
+/// See [`super::map`].
+pub(super) fn map(pod: &Pod, refs: &Refs, settings: &Settings, attempt: u32) -> Result<Mapped, Rejections> {
+    let mut findings = Findings::default();
+    let Some(spec) = &pod.spec else {
+        findings.invalid("spec", "the pod has no spec");
+        return Err(Rejections(findings.rejections));
+    };
+    let uid = pod.metadata.uid.as_deref().unwrap_or_default();
+    if uid.is_empty() {
+        // Without it neither token nor tag would tell this pod from the next of its name.
+        findings.invalid("metadata.uid", "the pod has no UID");
+    }
+
+    let demand = resources::demand(spec, &mut findings);
+    let spot = placement::is_spot(annotations(pod));
+    let size = resources::size(demand, spot, &settings.prices, &mut findings);
+    let extra_storage = placement::extra_storage(annotations(pod), &demand, &mut findings);
+    let storage_gib = resources::FREE_STORAGE_GIB.saturating_add(extra_storage.unwrap_or(0));
+    let cx = Context {
+        pod,
+        spec,
+        refs,
+        settings,
+        size,
+        storage_gib,
+    };
+
+    let mut request = CreateContainerGroup {
+        name: names::group_name(cx.namespace(), pod.metadata.name.as_deref().unwrap_or_default()),
+        client_token: token::client_token(&settings.cluster_id, uid, attempt),
+        cpu: size.cpu,
+        memory: size.memory,
+        extra_ephemeral_storage_gib: extra_storage,
+        tags: tags::ownership(pod, settings),
+        ..CreateContainerGroup::default()
+    };
+    placement::place(&cx, &mut request, &mut findings);
+    fill(&cx, &mut request, &mut findings);
+    limits::check(&request, &mut findings);
+
+    let Findings {
+        mut rejections,
+        mut weakened,
+        warnings,
+    } = findings;
+    if settings.unenforceable == Unenforceable::Refuse {
+        rejections.extend(weakened.drain(..).map(|weakened| Rejection {
+            kind: RejectionKind::Refused,
+            field: weakened.field,
+            advice: format!(
+                "it cannot be enforced ({}), and this node refuses such pods",
+                weakened.why
+            ),
+        }));
+    }
+    if rejections.is_empty() {
+        Ok(Mapped {
+            request,
+            weakened,
+            warnings,
+            size,
+            asked: (demand.cpu, demand.memory),
+        })
+    } else {
+        Err(Rejections(rejections))
+    }
+}
+
+/// Every field of the spec: here, or in the file named.
+fn fill(cx: &Context<'_>, request: &mut CreateContainerGroup, findings: &mut Findings) {
+    let PodSpec {
+        active_deadline_seconds,
+        affinity: _,                        // Scheduler.
+        automount_service_account_token: _, // Admission added the volume, or did not.
+        containers,
+        dns_config,
+        dns_policy,
+        enable_service_links: _, // The Service `kubernetes` comes in any case; others' variables see docs/mapping.md.
+        ephemeral_containers,
+        host_aliases,
+        host_ipc,
+        host_network,
+        host_pid,
+        host_users,
+        hostname: _,          // network::host_name
+        hostname_override: _, // network::host_name
+        image_pull_secrets,
+        init_containers,
+        node_name: _,     // Scheduler.
+        node_selector: _, // Scheduler.
+        os,
+        overhead: _,            // resources::demand
+        preemption_policy: _,   // Scheduler.
+        priority: _,            // Scheduler.
+        priority_class_name: _, // Scheduler.
+        readiness_gates: _,     // status::conditions
+        resource_claims,
+        resources: _, // resources::demand
+        restart_policy: restarts,
+        runtime_class_name,
+        scheduler_name: _,   // Scheduler.
+        scheduling_gates: _, // Scheduler; a bound pod has none left.
+        security_context,
+        service_account: _,      // API server: tokens are bound to it.
+        service_account_name: _, // API server: tokens are bound to it.
+        set_hostname_as_fqdn: _, // network::host_name
+        share_process_namespace,
+        subdomain: _, // network::host_name; the cluster's DNS answers for it.
+        termination_grace_period_seconds,
+        tolerations: _,                 // Scheduler.
+        topology_spread_constraints: _, // Scheduler.
+        volumes,
+        workload_ref: _, // Scheduler.
+    } = cx.spec;
+
+    for (set, field) in [
+        (host_ipc, "spec.hostIPC"),
+        (host_network, "spec.hostNetwork"),
+        (host_pid, "spec.hostPID"),
+    ] {
+        if *set == Some(true) {
+            findings.refuse(
+                field,
+                "a container group has no host to share; remove it, or run the pod on a worker node",
+            );
+        }
+    }
+    if *host_users == Some(false) {
+        findings.weaken(
+            "spec.hostUsers",
+            "no user namespace is made; each group has a kernel of its own",
+        );
+    }
+    if os.as_ref().is_some_and(|os| os.name != "linux") {
+        findings.refuse("spec.os", "this node runs Linux containers only");
+    }
+    if runtime_class_name.as_ref().is_some_and(|class| !class.is_empty()) {
+        findings.refuse(
+            "spec.runtimeClassName",
+            "ECI has one runtime (each group in a virtual machine); remove it",
+        );
+    }
+    if resource_claims.as_ref().is_some_and(|claims| !claims.is_empty()) {
+        findings.refuse(
+            "spec.resourceClaims",
+            "dynamic resource allocation needs devices of a node; remove it",
+        );
+    }
+    for (index, debug) in ephemeral_containers.iter().flatten().enumerate() {
+        // They cannot be taken back, so refusing the pod for one would end it for good.
+        findings.warn(
+            format!("spec.ephemeralContainers[{index}]"),
+            format!(
+                "`{}` is not started: ECI cannot add a container to a group; use kubectl exec",
+                debug.name
+            ),
+        );
+    }
+
+    request.restart_policy = restart_policy(restarts.as_deref());
+    request.active_deadline_seconds = *active_deadline_seconds;
+    request.termination_grace_period_seconds = *termination_grace_period_seconds;
+    request.share_process_namespace = share_process_namespace.unwrap_or(false);
+    request.dns = network::dns(cx, dns_policy.as_deref(), dns_config.as_ref(), findings);
+    request.host_aliases = network::host_aliases(cx, host_aliases.as_deref());
+    network::check_aliases(&request.host_aliases, findings);
+    request.host_name = Some(network::host_name(cx, findings)).filter(|name| !name.is_empty());
+    request.registry_credentials = registry::credentials(cx, image_pull_secrets.as_deref(), findings);
+    if let Some(context) = security_context {
+        request.sysctls = security::pod(context, findings);
+    }
+    let volumes = volumes.iter().flatten().enumerate();
+    request.volumes = volumes
+        .map(|(index, volume)| volumes::volume(cx, volume, &format!("spec.volumes[{index}]"), findings))
+        .collect();
+    if containers.is_empty() {
+        findings.invalid("spec.containers", "the pod has no containers");
+    }
+    let mapped = &request.volumes;
+    let mut all = |list: &[k8s_openapi::api::core::v1::Container], kind: Kind, name: &str| {
+        let list = list.iter().enumerate();
+        list.map(|(index, container)| {
+            containers::container(cx, container, kind, mapped, &format!("spec.{name}[{index}]"), findings)
+        })
+        .collect()
+    };
+    let init = all(
+        init_containers.as_deref().unwrap_or_default(),
+        Kind::Init,
+        "initContainers",
+    );
+    request.containers = all(containers, Kind::Main, "containers");
+    request.init_containers = init;
+}
