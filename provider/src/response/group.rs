@@ -63,6 +63,13 @@ pub struct ContainerGroup {
     init_containers: Vec<Container>,
 }
 
+impl ContainerGroup {
+    /// `ContainerGroupId`.
+    pub fn id(&self) -> &str {
+        &self.container_group_id
+    }
+}
+
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 struct Tag {

@@ -1,0 +1,96 @@
+//! The actions this client knows.
+
+use std::fmt;
+
+/// An action of the ECI OpenAPI.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Action {
+    /// Creates a group.
+    CreateContainerGroup,
+    /// Deletes a group.
+    DeleteContainerGroup,
+    /// Reads groups in full.
+    DescribeContainerGroups,
+    /// Reads the status of groups, cheaply.
+    DescribeContainerGroupStatus,
+    /// Reads events of groups.
+    DescribeContainerGroupEvents,
+    /// Reads a container's log.
+    DescribeContainerLog,
+    /// Asks for a price.
+    DescribeContainerGroupPrice,
+    /// Lists regions.
+    DescribeRegions,
+    /// Reads quotas and use.
+    ListUsage,
+}
+
+impl Action {
+    /// All of them, in the order of declaration.
+    pub const ALL: [Self; 9] = [
+        Self::CreateContainerGroup,
+        Self::DeleteContainerGroup,
+        Self::DescribeContainerGroups,
+        Self::DescribeContainerGroupStatus,
+        Self::DescribeContainerGroupEvents,
+        Self::DescribeContainerLog,
+        Self::DescribeContainerGroupPrice,
+        Self::DescribeRegions,
+        Self::ListUsage,
+    ];
+
+    /// The name on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::CreateContainerGroup => "CreateContainerGroup",
+            Self::DeleteContainerGroup => "DeleteContainerGroup",
+            Self::DescribeContainerGroups => "DescribeContainerGroups",
+            Self::DescribeContainerGroupStatus => "DescribeContainerGroupStatus",
+            Self::DescribeContainerGroupEvents => "DescribeContainerGroupEvents",
+            Self::DescribeContainerLog => "DescribeContainerLog",
+            Self::DescribeContainerGroupPrice => "DescribeContainerGroupPrice",
+            Self::DescribeRegions => "DescribeRegions",
+            Self::ListUsage => "ListUsage",
+        }
+    }
+
+    /// The action with this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|action| action.name() == name)
+    }
+
+    /// Whether a request names an existing group, so that "not found" can mean that group.
+    pub(crate) fn names_a_group(self) -> bool {
+        match self {
+            Self::DeleteContainerGroup
+            | Self::DescribeContainerLog
+            | Self::DescribeContainerGroups
+            | Self::DescribeContainerGroupStatus
+            | Self::DescribeContainerGroupEvents => true,
+            Self::CreateContainerGroup
+            | Self::DescribeContainerGroupPrice
+            | Self::DescribeRegions
+            | Self::ListUsage => false,
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_lead_back() {
+        for (i, action) in Action::ALL.into_iter().enumerate() {
+            assert_eq!(action as usize, i, "tables are indexed by it");
+            assert_eq!(Action::from_name(action.name()), Some(action));
+        }
+        assert_eq!(Action::from_name("createcontainergroup"), None);
+    }
+}
