@@ -33,11 +33,8 @@ make_leaf() {
 
 remount_cgroups
 make_leaf
-# What the container tools keep in fixed places stays in here.
-for folder in /run/netns /run/containers /run/libpod /run/runc /var/lib/cni; do
-	mkdir -p "$folder"
-	mount -t tmpfs -o mode=755 tmpfs "$folder"
-done
+# What the container tools keep in fixed places (network namespaces, locks) stays in here.
+mount -t tmpfs -o mode=755 tmpfs /run
 touch "$1"
 while :; do
 	sleep infinity &

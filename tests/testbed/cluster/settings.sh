@@ -8,6 +8,7 @@ VN_TESTBED=${VN_TESTBED:-default}
 
 # Everything of an instance: on disk, because the containers' storage is here too.
 STATE=${VN_STATE:-/var/tmp/virtual-node-$VN_TESTBED}
+[[ $STATE != /run/* && $STATE == /* ]] || die "VN_STATE must be an absolute path outside /run, not '$STATE'"
 STATE_MARK=.virtual-node-testbed
 LOGS=$STATE/logs
 PKI=$STATE/pki

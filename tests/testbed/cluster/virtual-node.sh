@@ -1,12 +1,14 @@
 # shellcheck shell=bash
 # What the testbed is for: mock-eci, the relay and the agent, built from this tree.
 
-# The programs; a test may bring others.
-VN_BIN_DIR=${VN_BIN_DIR:-${CARGO_TARGET_DIR:-$TESTBED/../../target}/release}
+# program NAME: the path of virtual-node or mock-eci. VN_BIN_DIR names another folder than
+# the one that build_programs fills, say target/debug.
+program() { printf '%s/%s' "${VN_BIN_DIR:-${CARGO_TARGET_DIR:-$TESTBED/../../target}/release}" "$1"; }
 
-# build_programs: builds virtual-node and mock-eci, unless VN_BIN_DIR came from outside.
+# build_programs: builds both, unless VN_BIN_DIR says where they are.
 build_programs() {
 	local log=$VN_CACHE/logs/cargo.log
+	[[ -z ${VN_BIN_DIR-} ]] || return 0
 	mkdir -p "$VN_CACHE/logs"
 	need_cargo
 	say 'building virtual-node and mock-eci …'
@@ -20,7 +22,7 @@ start_mock_eci() {
 		--access-key "$ECI_ACCESS_KEY_ID:$ECI_ACCESS_KEY_SECRET" --network "$GROUP_NETWORK"
 	)
 	[[ -z ${VN_SCENARIO-} ]] || flags+=(--scenario "$VN_SCENARIO")
-	DOCKER_HOST="unix://$ENGINE_SOCKET" start_daemon mock-eci "$VN_BIN_DIR/mock-eci" "${flags[@]}"
+	DOCKER_HOST="unix://$ENGINE_SOCKET" start_daemon mock-eci "$(program mock-eci)" "${flags[@]}"
 }
 ready_mock_eci() { wait_ready mock-eci 30 mock_eci_answers; }
 
@@ -41,7 +43,7 @@ start_relay() {
 		roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: virtual-node-relay}
 		subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: virtual-node-relay}]
 	YAML
-	start_daemon relay "$VN_BIN_DIR/virtual-node" relay --listen-address "$RELAY_IP" --kubeconfig "$STATE/kubeconfigs/relay"
+	start_daemon relay "$(program virtual-node)" relay --listen-address "$RELAY_IP" --kubeconfig "$STATE/kubeconfigs/relay"
 }
 # It is ready when the API server answers through it.
 ready_relay() { wait_ready relay 30 http_ok "https://$RELAY_IP/livez" --cacert "$PKI/ca.crt" --cert "$PKI/admin.crt" --key "$PKI/admin.key"; }
@@ -72,7 +74,7 @@ start_agent() {
 	fi
 	printf '%s' "$ip" >"$STATE/config/agent-ip"
 	ALIBABA_CLOUD_ACCESS_KEY_ID=$ECI_ACCESS_KEY_ID ALIBABA_CLOUD_ACCESS_KEY_SECRET=$ECI_ACCESS_KEY_SECRET \
-		start_daemon agent "$VN_BIN_DIR/virtual-node" run "${flags[@]}"
+		start_daemon agent "$(program virtual-node)" run "${flags[@]}"
 }
 ready_agent() {
 	wait_ready agent 30 http_ok "http://$AGENT_METRICS/readyz"
