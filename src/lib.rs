@@ -1,1 +1,28 @@
-//! Placeholder.
+//! A Kubernetes virtual node that runs its pods as container groups of Alibaba Cloud ECI.
+//!
+//! ```text
+//!             desired: one watch per node          pure                     signed, paced, idempotent
+//! API server ──► pods::watch ──► pods::refs ──► provider::mapping ──► eci::Client ──► ECI | mock-eci
+//! API server ◄── pods::act ◄──── pods::publish ◄── provider::status ◄── pods::poll ◄─── ECI | mock-eci
+//! kubectl ──► API server ──► kubelet (TLS 10250) ──► eci::Client
+//! ```
+//!
+//! [`agent`] wires it together; [`pods`] is the heart; [`node`] keeps the Node and its Lease; [`kubelet`] answers kubectl;
+//! [`relay`] is a program of its own for networks without service addresses.
+
+pub mod agent;
+pub mod args;
+pub mod chain;
+pub mod clock;
+pub mod cluster;
+pub mod config;
+pub mod kube_client;
+pub mod kubelet;
+pub mod metrics;
+pub mod node;
+pub mod pods;
+pub mod relay;
+#[cfg(test)]
+mod scripted_api;
+pub mod shutdown;
+pub mod telemetry;

@@ -1,0 +1,208 @@
+//! Wiring of `virtual-node run`: clients, stores and tasks, the order in which they start, and how they end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use eci::credentials::{Chain, Environment};
+use eci::{Action, Client, ClientConfig, Limits, Outcome, ReqwestTransport};
+use provider::mapping;
+use provider::pricing::PriceList;
+use provider::units::MilliCpu;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::config::{Config, EciLimits, NodeConfig, ServiceVips, Unenforceable};
+use crate::metrics::{self, Health, Metrics};
+use crate::node::{self, Capacity, CloudConditions, CpuUsage, NodeSettings, OwnUse};
+use crate::pods::store::Store;
+use crate::pods::{self, Connections, PodsSettings, reconcile::Parallel};
+use crate::shutdown::Shutdown;
+use crate::{cluster, kube_client};
+
+/// Calls a minute that ECI documents for DescribeContainerGroupStatus.
+const STATUS_CALLS_PER_MINUTE: f64 = 10_000.0;
+/// Our part of them: other tools of the account ask too.
+const OUR_SHARE: f64 = 0.8;
+
+/// Runs the agent until `shutdown`.
+///
+/// # Errors
+/// Only what makes a start impossible: unreadable files, an address in use, no credentials. What fails later is retried.
+pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
+    let metrics = Metrics::new().context("registering metrics")?;
+    let health = Health::new();
+    let eci = eci_client(&config, &metrics)?;
+    let mut tasks = JoinSet::new();
+    for node in &config.nodes {
+        start_node(&mut tasks, &config, node, &eci, &health, &metrics, &shutdown)
+            .await
+            .with_context(|| format!("starting node {}", node.name))?;
+    }
+    let serving = metrics::serve(
+        config.metrics_listen,
+        metrics.registry().clone(),
+        health,
+        shutdown.clone(),
+    );
+    tasks.spawn(async move { serving.await.context("serving metrics") });
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(error) = ended.context("a task ended badly").and_then(|result| result) {
+            shutdown.trigger();
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+fn eci_client(config: &Config, metrics: &Metrics) -> anyhow::Result<Client> {
+    let limits = match &config.eci_limits {
+        EciLimits::Documented => Limits::Documented,
+        EciLimits::None => Limits::None,
+        EciLimits::File(path) => Limits::from_file(path).context("reading --eci-limits")?,
+    };
+    let settings = ClientConfig {
+        endpoint: config.eci_endpoint.clone(),
+        region: config.region.clone(),
+        limits,
+        user_agent: concat!("virtual-node/", env!("CARGO_PKG_VERSION")).to_owned(),
+    };
+    let credentials = Chain::default_order(&Environment::process());
+    let transport = ReqwestTransport::new().context("setting up HTTP")?;
+    let client = Client::new(settings, Arc::new(credentials), Arc::new(transport)).context("--eci-endpoint")?;
+    Ok(client.with_observer(Arc::new(CallCounter(metrics.clone()))))
+}
+
+/// Counts calls to ECI.
+struct CallCounter(Metrics);
+
+impl eci::Observer for CallCounter {
+    fn called(&self, action: Action, outcome: Outcome, latency: Duration) {
+        self.0
+            .eci_calls
+            .with_label_values(&[action.name(), outcome.label()])
+            .inc();
+        self.0
+            .eci_call_seconds
+            .with_label_values(&[action.name()])
+            .observe(latency.as_secs_f64());
+    }
+}
+
+async fn start_node(
+    tasks: &mut JoinSet<anyhow::Result<()>>,
+    config: &Config,
+    node: &NodeConfig,
+    eci: &Client,
+    health: &Health,
+    metrics: &Metrics,
+    shutdown: &Shutdown,
+) -> anyhow::Result<()> {
+    let connection = kube_client::config(config.kubeconfig.as_deref()).await?;
+    let kube = kube_client::client(&connection, config.impersonate_node.then_some(node.name.as_str()))?;
+    let cluster = cluster::ask(&kube, shutdown).await;
+    let store = Store::default();
+    let (capacity_in, capacity) = watch::channel(Capacity::default());
+    let (conditions_in, conditions) = watch::channel(CloudConditions::default());
+
+    let usage = {
+        let (eci, own) = (eci.clone(), store.clone());
+        node::follow_usage(
+            move || {
+                let eci = eci.clone();
+                async move { eci.list_usage().await.map(|usage| to_cpu_usage(&usage)) }
+            },
+            move || OwnUse {
+                cpu: own.lock().requested_by_placed(),
+            },
+            capacity_in,
+            metrics.clone(),
+            shutdown.clone(),
+        )
+    };
+    let settings = NodeSettings {
+        name: node.name.clone(),
+        region: config.region.clone(),
+        zone: node.zone.clone(),
+        node_ip: node.node_ip,
+        kubelet_port: node.kubelet_listen.port(),
+        cluster_id: config.cluster_id.clone(),
+        taints: config.taints.clone(),
+        labels: config.node_labels.clone(),
+    };
+    let registration = node::run(
+        kube.clone(),
+        settings,
+        capacity,
+        conditions,
+        health.clone(),
+        metrics.clone(),
+        shutdown.clone(),
+    );
+    let pods = pods::run(
+        PodsSettings {
+            mapping: Arc::new(mapping_settings(config, node, cluster.kubernetes_service)),
+            poll_calls_per_second: poll_rate(config),
+            parallel: Parallel::default(),
+            streaming_lists: cluster.streams_lists,
+        },
+        Connections {
+            kube,
+            eci: eci.clone(),
+            store,
+            conditions: conditions_in,
+            health: health.clone(),
+            metrics: metrics.clone(),
+        },
+        shutdown.clone(),
+    );
+    tasks.spawn(async move {
+        tokio::join!(usage, registration, pods);
+        Ok(())
+    });
+    Ok(())
+}
+
+fn to_cpu_usage(usage: &eci::Usage) -> CpuUsage {
+    let milli = |vcpu: Option<f64>| MilliCpu((vcpu.unwrap_or_default() * 1000.0).max(0.0) as u64);
+    CpuUsage {
+        max: milli(usage.max_cpu),
+        used: milli(usage.used_cpu),
+    }
+}
+
+fn poll_rate(config: &Config) -> Option<f64> {
+    match config.eci_limits {
+        EciLimits::None => None,
+        EciLimits::Documented | EciLimits::File(_) => Some(STATUS_CALLS_PER_MINUTE / 60.0 * OUR_SHARE),
+    }
+}
+
+fn mapping_settings(config: &Config, node: &NodeConfig, kubernetes_service: (String, u16)) -> mapping::Settings {
+    mapping::Settings {
+        node_name: node.name.clone(),
+        node_ip: node.node_ip.to_string(),
+        region_id: config.region.clone(),
+        vswitch_ids: node.vswitch_ids.clone(),
+        security_group_id: config.security_group_id.clone(),
+        resource_group_id: String::new(),
+        zone_id: node.zone.clone().unwrap_or_default(),
+        cluster_id: config.cluster_id.clone(),
+        cluster_domain: config.cluster_domain.clone(),
+        cluster_dns: config.cluster_dns.iter().map(ToString::to_string).collect(),
+        service_vips: match &config.service_vips {
+            ServiceVips::Routed => mapping::ServiceVips::Routed,
+            ServiceVips::Relay { ip, api_server } => mapping::ServiceVips::Relay {
+                ip: ip.to_string(),
+                api_server_host: api_server.host.clone(),
+                api_server_port: api_server.port,
+            },
+        },
+        kubernetes_service,
+        unenforceable: match config.unenforceable {
+            Unenforceable::Warn => mapping::Unenforceable::Warn,
+            Unenforceable::Refuse => mapping::Unenforceable::Refuse,
+        },
+        prices: PriceList::default(),
+    }
+}

@@ -1,0 +1,188 @@
+//! Carries out one decision: the only place from which pods and their groups are changed.
+
+use std::sync::Arc;
+
+use eci::Client as EciClient;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
+use kube::Api;
+use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use provider::error::ErrorClass;
+use provider::mapping::{self, Settings};
+use provider::sizes::Size;
+use provider::status::{self, Phase, Previous};
+use provider::tags;
+
+use crate::chain::chain;
+use crate::pods::decide::Decision;
+use crate::pods::input::{
+    CreateOutcome, Created, DeleteOutcome, Failure, FindOutcome, Outcome, PublishOutcome, Written,
+};
+use crate::pods::publish;
+use crate::pods::record::PodRecord;
+use crate::pods::refs::RefsReader;
+use crate::pods::watch::NodePod;
+
+/// What effects need.
+pub struct Effects {
+    /// The API server, as the node.
+    pub kube: kube::Client,
+    /// The cloud.
+    pub eci: EciClient,
+    /// The node's settings.
+    pub settings: Arc<Settings>,
+    /// Reader of what pods name.
+    pub refs: RefsReader,
+}
+
+/// An effect that is ready to run and owns all it needs.
+pub type Effect = BoxFuture<'static, Outcome>;
+
+/// A pod by name, and the UID that tells it from another of that name.
+#[derive(Clone, Debug)]
+struct Named {
+    namespace: String,
+    name: String,
+    uid: String,
+}
+
+impl Effects {
+    /// The effect of `decision` for `record`; none where there is nothing to do any more.
+    pub fn prepare(self: &Arc<Self>, record: &PodRecord, decision: &Decision, now: Timestamp) -> Option<Effect> {
+        let this = self.clone();
+        let pod = Named {
+            namespace: record.facts.namespace.to_string(),
+            name: record.facts.name.to_string(),
+            uid: record.facts.uid.to_string(),
+        };
+        Some(match decision.clone() {
+            Decision::Create { attempt } => async move { Outcome::Created(this.create(&pod, attempt).await) }.boxed(),
+            Decision::Find { attempt, resend } => {
+                async move { Outcome::Found(this.find(&pod, attempt, resend).await) }.boxed()
+            }
+            Decision::DeleteGroup { id, force } => {
+                async move { Outcome::GroupDeleted(this.delete_group(&id, force).await) }.boxed()
+            }
+            Decision::Publish => {
+                let write = publish::prepare(record, now)?;
+                async move { Outcome::Published(this.publish(write).await) }.boxed()
+            }
+            Decision::RemoveObject => async move { Outcome::ObjectRemoved(this.remove_object(&pod).await) }.boxed(),
+            Decision::Wait(_) | Decision::Forget => return None,
+        })
+    }
+
+    /// Reads the pod whole, reads what it names, maps it, sends it, and forgets all of that.
+    async fn create(&self, named: &Named, attempt: u32) -> CreateOutcome {
+        let api: Api<Pod> = Api::namespaced(self.kube.clone(), &named.namespace);
+        let pod = match api.get_opt(&named.name).await {
+            Ok(Some(pod)) => pod,
+            Ok(None) => return CreateOutcome::Unneeded,
+            Err(error) => return CreateOutcome::ApiServer(chain(&error)),
+        };
+        if pod.metadata.uid.as_deref() != Some(&named.uid) || pod.metadata.deletion_timestamp.is_some() {
+            return CreateOutcome::Unneeded;
+        }
+        let refs = match self.refs.read(&pod, &mapping::references(&pod)).await {
+            Ok(refs) => refs,
+            Err(error) => return CreateOutcome::ApiServer(chain(&error)),
+        };
+        let mapped = match mapping::map(&pod, &refs, &self.settings, attempt) {
+            Ok(mapped) => mapped,
+            Err(rejections) => return CreateOutcome::Rejected(rejections),
+        };
+        drop((pod, refs));
+        match self.eci.create_container_group(&mapped.request).await {
+            Ok(created) => CreateOutcome::Created(Created {
+                id: Arc::from(created.id),
+                size: mapped.size,
+                asked: Size {
+                    cpu: mapped.asked.0,
+                    memory: mapped.asked.1,
+                },
+                weakened: mapped.weakened,
+            }),
+            Err(error) => CreateOutcome::Cloud(error.into()),
+        }
+    }
+
+    async fn find(&self, named: &Named, attempt: u32, resend: bool) -> FindOutcome {
+        let query = eci::GroupQuery {
+            tags: vec![
+                (tags::CLUSTER_ID.to_owned(), self.settings.cluster_id.clone()),
+                (tags::UID.to_owned(), named.uid.clone()),
+            ],
+            ..eci::GroupQuery::default()
+        };
+        match self.eci.describe_container_groups(&query).await {
+            Ok(page) => match page
+                .groups
+                .into_iter()
+                .find(|group| group.tag(tags::UID) == Some(&named.uid))
+            {
+                Some(group) => FindOutcome::Found(Arc::from(group.id)),
+                None if resend => FindOutcome::Resent(self.create(named, attempt).await),
+                None => FindOutcome::NotThere,
+            },
+            Err(error) => FindOutcome::Failed(error.into()),
+        }
+    }
+
+    async fn delete_group(&self, id: &str, force: bool) -> Result<DeleteOutcome, Failure> {
+        match self.eci.delete_container_group(id, force).await {
+            Ok(()) => Ok(DeleteOutcome::Accepted { force }),
+            Err(error) if error.class() == ErrorClass::NotFound => Ok(DeleteOutcome::NotFound),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn publish(&self, write: publish::Write) -> PublishOutcome {
+        let api: Api<NodePod> = Api::namespaced(self.kube.clone(), &write.namespace);
+        let params = PatchParams::default();
+        match api
+            .patch_status(&write.name, &params, &Patch::Strategic(&write.body))
+            .await
+        {
+            Ok(pod) => {
+                let phase = write.status.phase.as_deref().and_then(Phase::parse);
+                PublishOutcome::Written(Written {
+                    fingerprint: status::fingerprint(&write.status),
+                    resource_version: pod.resource_version(),
+                    attempt: write.attempt,
+                    annotated: write.annotated,
+                    previous: Previous::of(&write.status),
+                    finished: phase.is_some_and(Phase::is_terminal),
+                    running: phase == Some(Phase::Running),
+                })
+            }
+            Err(kube::Error::Api(answer)) if is_another_pod(&answer) => PublishOutcome::Gone,
+            Err(error) => PublishOutcome::Failed(chain(&error)),
+        }
+    }
+
+    /// Removes the object with grace 0, if it is still the same pod.
+    async fn remove_object(&self, named: &Named) -> Result<(), String> {
+        let api: Api<NodePod> = Api::namespaced(self.kube.clone(), &named.namespace);
+        let params = DeleteParams {
+            grace_period_seconds: Some(0),
+            preconditions: Some(Preconditions {
+                uid: Some(named.uid.clone()),
+                resource_version: None,
+            }),
+            ..DeleteParams::default()
+        };
+        match api.delete(&named.name, &params).await {
+            Ok(_) => Ok(()),
+            // Gone, or the name belongs to a pod made since.
+            Err(kube::Error::Api(answer)) if matches!(answer.code, 404 | 409) => Ok(()),
+            Err(error) => Err(chain(&error)),
+        }
+    }
+}
+
+/// 404: no pod of that name. 409 or 422 on the UID: another one has the name now.
+fn is_another_pod(answer: &kube::core::Status) -> bool {
+    answer.code == 404 || (matches!(answer.code, 409 | 422) && answer.message.contains("uid"))
+}

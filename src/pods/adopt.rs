@@ -1,0 +1,138 @@
+//! Groups that carry our tags but that no record knows: adopted if their pod is here, deleted if nobody owns them.
+//!
+//! # Guarantees
+//! - A group is deleted only if its cluster, node and UID tags are ours, the list of pods is complete and lacks its UID, and
+//!   it is older than [`ORPHAN_AGE`].
+//! - A group of a pod whose create is still under way is left alone: the create's own answer names it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use eci::{Client, GroupQuery};
+use jiff::Timestamp;
+use provider::error::ErrorClass;
+use provider::group::ObservedGroup;
+use provider::tags;
+use tokio::sync::mpsc;
+
+use crate::pods::figures::Figures;
+use crate::pods::input::Input;
+use crate::pods::record::{GroupState, PodRecord, Uid};
+use crate::pods::store::Store;
+
+/// A group younger than this may belong to a pod that the watch has not shown yet.
+const ORPHAN_AGE: Duration = Duration::from_secs(60);
+
+/// Ids in one call, ECI's bound.
+const IDS_PER_CALL: usize = 20;
+
+/// Sorts strangers into adopted and orphaned.
+#[derive(Clone)]
+pub struct Adopter {
+    /// The client.
+    pub eci: Client,
+    /// Tags that every group of this node carries.
+    pub ownership: Vec<(String, String)>,
+    /// Figures.
+    pub figures: Figures,
+}
+
+/// What a stranger is.
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    /// It belongs to this pod.
+    Adopt(Uid),
+    /// Its pod has another group, or is not here.
+    Orphan,
+    /// Not ours, too young, or about to explain itself.
+    Leave,
+}
+
+impl Adopter {
+    /// Reads the tags of `strangers` (ids) and acts on each.
+    pub async fn sort(
+        &self,
+        store: &Store,
+        inputs: &mpsc::Sender<Input>,
+        strangers: Vec<String>,
+        now: Timestamp,
+    ) -> Result<(), eci::Error> {
+        for ids in strangers.chunks(IDS_PER_CALL) {
+            let query = GroupQuery {
+                ids: ids.to_vec(),
+                ..GroupQuery::default()
+            };
+            for group in self.eci.describe_container_groups(&query).await?.groups {
+                match self.judge(store, &group, now) {
+                    Verdict::Adopt(uid) => {
+                        store.update(&uid, |record| adopt(record, &group, now));
+                        tracing::info!(pod_uid = %uid, group = %group.id, "adopted the pod's container group");
+                        self.figures.decision("adopt");
+                        // A closed channel means shutdown.
+                        let _ = inputs.send(Input::Observed(vec![uid])).await;
+                    }
+                    Verdict::Orphan => self.delete_orphan(&group).await?,
+                    Verdict::Leave => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn judge(&self, store: &Store, group: &ObservedGroup, now: Timestamp) -> Verdict {
+        let ours = self.ownership.iter().all(|(key, value)| group.tag(key) == Some(value));
+        let Some(uid) = group.tag(tags::UID).filter(|_| ours) else {
+            return Verdict::Leave;
+        };
+        let records = store.lock();
+        if let Some(record) = records.get(uid) {
+            return match &record.group {
+                _ if record.busy => Verdict::Leave,
+                GroupState::Unknown | GroupState::Absent { .. } | GroupState::Accepted { .. } => {
+                    Verdict::Adopt(Uid::from(uid))
+                }
+                GroupState::Present { id, .. } if **id == *group.id => Verdict::Leave,
+                GroupState::Present { .. } | GroupState::Gone => Verdict::Orphan,
+            };
+        }
+        let old_enough = group
+            .created
+            .is_some_and(|at| now.duration_since(at) >= ORPHAN_AGE.try_into().unwrap_or_default());
+        if records.pods_listed && old_enough {
+            Verdict::Orphan
+        } else {
+            Verdict::Leave
+        }
+    }
+
+    async fn delete_orphan(&self, group: &ObservedGroup) -> Result<(), eci::Error> {
+        tracing::warn!(
+            group = %group.id,
+            pod = group.tag(tags::POD_NAME).unwrap_or_default(),
+            namespace = group.tag(tags::NAMESPACE).unwrap_or_default(),
+            "deleting a container group of ours that no pod owns"
+        );
+        self.figures.decision("delete-orphan");
+        match self.eci.delete_container_group(&group.id, false).await {
+            Ok(()) => Ok(()),
+            Err(error) if error.class() == ErrorClass::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Makes `group` the group of `record`.
+pub fn adopt(record: &mut PodRecord, group: &ObservedGroup, now: Timestamp) {
+    let attempt = match record.group {
+        GroupState::Absent { attempt } | GroupState::Accepted { attempt, .. } => attempt,
+        _ => record.published.attempt,
+    };
+    record.group = GroupState::Present {
+        id: Arc::from(group.id.as_str()),
+        attempt,
+        delete: None,
+        since: now,
+        missing: 0,
+    };
+    record.trouble = None;
+}

@@ -1,0 +1,206 @@
+//! (pure) What to do next for one pod.
+//!
+//! # Flow
+//! Every input (an event of the watch, an observation, the result of an effect, a timer) changes the pod's [`PodRecord`];
+//! then [`decide`] is asked again. It looks at the record alone, so it does not matter which input came first or was lost.
+//!
+//! # Guarantees
+//! - At most one effect per pod is under way, so a decision is never made on a state that is about to change.
+//! - Delete wins: once a pod is to go, nothing is created for it, and its group is deleted as soon as it is known.
+//! - A pod object is removed only when its group is known to be absent, gone or ended and deleted.
+//! - A second create for a pod is decided only when its group is known to be absent; the number of any attempt but the
+//!   first is on the pod before it is used.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use provider::group::GroupStatus;
+
+use crate::pods::publish::{self, Publish};
+use crate::pods::record::{GroupState, PodRecord};
+
+/// A delete that seems to have had no effect is repeated after this long: its answer then says what became of the group.
+const REPEAT_DELETE: Duration = Duration::from_secs(2);
+
+/// The next step for a pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Nothing until an input arrives, or until the time given.
+    Wait(Option<Timestamp>),
+    /// Create its group.
+    Create {
+        /// Part of the idempotency token.
+        attempt: u32,
+    },
+    /// Look for its group by tag; when there is none and `resend`, send the same create again.
+    Find {
+        /// Of the create whose outcome is not known.
+        attempt: u32,
+        /// See [`GroupState::Accepted`].
+        resend: bool,
+    },
+    /// Delete its group.
+    DeleteGroup {
+        /// The group.
+        id: Arc<str>,
+        /// Skip the grace period.
+        force: bool,
+    },
+    /// Write its status.
+    Publish,
+    /// Remove the object from the API server, which waits for us.
+    RemoveObject,
+    /// All is done: drop the record.
+    Forget,
+}
+
+/// Decides the next step for `record` at `now`.
+pub fn decide(record: &PodRecord, now: Timestamp) -> Decision {
+    if record.busy {
+        return Decision::Wait(None);
+    }
+    if let Some(hold) = record.hold.filter(|h| h.until > now) {
+        return Decision::Wait(Some(hold.until));
+    }
+    if record.desired.gone || record.desired.deletion.is_some() {
+        return decide_ending(record, now);
+    }
+    match &record.group {
+        GroupState::Unknown => Decision::Wait(None),
+        GroupState::Absent { .. } if record.desired.finished => Decision::Wait(None),
+        GroupState::Absent { attempt } => decide_create(record, *attempt, now),
+        GroupState::Accepted {
+            attempt,
+            look_at,
+            resend,
+            ..
+        } => {
+            if *look_at <= now {
+                Decision::Find {
+                    attempt: *attempt,
+                    resend: *resend,
+                }
+            } else {
+                publish_or_wait(record, now, Some(*look_at))
+            }
+        }
+        GroupState::Present { id, delete, .. } => {
+            // A group that never got its resources is replaced: the next attempt may find another zone or better times.
+            let failed_to_schedule = record
+                .observed
+                .as_ref()
+                .is_some_and(|o| o.group.status == GroupStatus::ScheduleFailed);
+            match delete {
+                None if failed_to_schedule => Decision::DeleteGroup {
+                    id: id.clone(),
+                    force: true,
+                },
+                Some(accepted) if now >= accepted.at + REPEAT_DELETE => Decision::DeleteGroup {
+                    id: id.clone(),
+                    force: accepted.force,
+                },
+                Some(accepted) => publish_or_wait(record, now, Some(accepted.at + REPEAT_DELETE)),
+                None => publish_or_wait(record, now, None),
+            }
+        }
+        GroupState::Gone => publish_or_wait(record, now, None),
+    }
+}
+
+fn decide_create(record: &PodRecord, attempt: u32, now: Timestamp) -> Decision {
+    if let Some(trouble) = &record.trouble {
+        match trouble.retry_at {
+            None => return publish_or_wait(record, now, None),
+            Some(at) if at > now => return publish_or_wait(record, now, Some(at)),
+            Some(_) => {}
+        }
+    }
+    if attempt > record.published.attempt {
+        Decision::Publish
+    } else {
+        Decision::Create { attempt }
+    }
+}
+
+/// The pod is to go, or its object is gone already.
+fn decide_ending(record: &PodRecord, now: Timestamp) -> Decision {
+    let gone = record.desired.gone;
+    let finish = if gone { Decision::Forget } else { Decision::RemoveObject };
+    let forced = record.desired.deletion.is_some_and(|d| d.forced);
+    match &record.group {
+        GroupState::Unknown => Decision::Wait(None),
+        GroupState::Absent { .. } => finish,
+        GroupState::Gone => publish_last_or(record, now, finish),
+        GroupState::Accepted {
+            attempt,
+            look_at,
+            resend,
+            ..
+        } => {
+            if *look_at <= now {
+                Decision::Find {
+                    attempt: *attempt,
+                    resend: *resend,
+                }
+            } else {
+                Decision::Wait(Some(*look_at))
+            }
+        }
+        GroupState::Present { id, delete: None, .. } => Decision::DeleteGroup {
+            id: id.clone(),
+            force: forced,
+        },
+        GroupState::Present {
+            id,
+            delete: Some(accepted),
+            missing,
+            ..
+        } => {
+            if record.group_ended() {
+                return publish_last_or(record, now, finish);
+            }
+            let deadline = record.desired.deletion.map(|d| d.deadline).filter(|_| !accepted.force);
+            if deadline.is_some_and(|at| at <= now) {
+                return Decision::DeleteGroup {
+                    id: id.clone(),
+                    force: true,
+                };
+            }
+            // Where an answer lacked the group but proves nothing by itself, and where no deadline is left to wait for, the
+            // same call is sent again: NotFound is the proof that it is gone.
+            let repeat_at = accepted.at + REPEAT_DELETE;
+            let repeat = deadline.is_none() || *missing > 0;
+            if repeat && repeat_at <= now {
+                return Decision::DeleteGroup {
+                    id: id.clone(),
+                    force: accepted.force,
+                };
+            }
+            let wake = if repeat {
+                deadline.map_or(repeat_at, |d| d.min(repeat_at))
+            } else {
+                deadline.unwrap_or(repeat_at)
+            };
+            if gone {
+                Decision::Wait(Some(wake))
+            } else {
+                publish_or_wait(record, now, Some(wake))
+            }
+        }
+    }
+}
+
+/// The last status goes out before the object does: controllers read exit codes from it.
+fn publish_last_or(record: &PodRecord, now: Timestamp, then: Decision) -> Decision {
+    let owed = !record.desired.gone && publish::due(record, now) == Publish::Now;
+    if owed { Decision::Publish } else { then }
+}
+
+fn publish_or_wait(record: &PodRecord, now: Timestamp, wake: Option<Timestamp>) -> Decision {
+    match publish::due(record, now) {
+        Publish::Now => Decision::Publish,
+        Publish::At(at) => Decision::Wait(Some(wake.map_or(at, |w| w.min(at)))),
+        Publish::Nothing => Decision::Wait(wake),
+    }
+}

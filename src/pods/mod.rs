@@ -1,0 +1,155 @@
+//! The pods of one virtual node: from the watch to the cloud, and from the cloud to their status.
+//!
+//! ```text
+//! API server ──► watch ──┐                                   ┌──► act ──► ECI (create, delete)
+//!                        ├──► store ──► reconcile ──► decide ┤
+//! ECI ──► poll, adopt ───┘   (by UID)                        └──► act ──► API server (status, removal), events
+//! ```
+//!
+//! To read it in order: [`record`] (what is known of a pod), [`decide`] (what follows from it), [`reconcile`] (the loop),
+//! [`act`] (the effects), [`absorb`] (what their results change), [`poll`] and [`adopt`] (what the cloud says), [`publish`] (what the API server is told).
+//!
+//! # Guarantees
+//! - No state but the API server's and the cloud's: after `kill -9` the same records come out of the watch and the tags.
+//! - Exactly one group per pod: see `docs/decisions/` and [`decide`].
+//! - Nothing is concluded from an error, nor from a list that shows none of our groups.
+
+pub mod absorb;
+pub mod act;
+pub mod adopt;
+pub mod cloud_state;
+pub mod decide;
+pub mod desired;
+pub mod events;
+pub mod figures;
+pub mod input;
+mod lookup;
+pub mod poll;
+pub mod publish;
+pub mod reconcile;
+pub mod record;
+pub mod refs;
+pub mod store;
+pub mod trouble;
+pub mod watch;
+
+use std::pin::pin;
+use std::sync::Arc;
+
+use futures::StreamExt as _;
+use provider::mapping::Settings;
+use provider::tags;
+use tokio::sync::{mpsc, watch as latest};
+
+use crate::metrics::{Health, Metrics};
+use crate::node::CloudConditions;
+use crate::pods::act::Effects;
+use crate::pods::adopt::Adopter;
+use crate::pods::cloud_state::CloudState;
+use crate::pods::events::Notices;
+use crate::pods::figures::Figures;
+use crate::pods::input::Input;
+use crate::pods::poll::Poller;
+use crate::pods::reconcile::{Parallel, Reconciler};
+use crate::pods::refs::RefsReader;
+use crate::pods::store::Store;
+use crate::shutdown::Shutdown;
+
+/// Inputs waiting for the reconciler; the watch and the poller wait when it is full.
+const INPUTS: usize = 1_024;
+
+/// What the pods of one node need.
+pub struct PodsSettings {
+    /// Settings of the mapping, which also name the node.
+    pub mapping: Arc<Settings>,
+    /// Calls a second that polling may use; none = no limit.
+    pub poll_calls_per_second: Option<f64>,
+    /// Bounds of effects.
+    pub parallel: Parallel,
+    /// Whether the API server streams lists (Kubernetes 1.34 and later).
+    pub streaming_lists: bool,
+}
+
+/// What the pods of one node are connected to.
+pub struct Connections {
+    /// The API server, as the node.
+    pub kube: kube::Client,
+    /// The cloud.
+    pub eci: eci::Client,
+    /// Where the records are; the kubelet API reads them too.
+    pub store: Store,
+    /// What the node says of the cloud.
+    pub conditions: latest::Sender<CloudConditions>,
+    /// Readiness: pods listed, groups listed.
+    pub health: Health,
+    /// Figures.
+    pub metrics: Metrics,
+}
+
+/// Runs the pods of one node until shutdown, and then until what is under way was heard.
+pub async fn run(settings: PodsSettings, connections: Connections, shutdown: Shutdown) {
+    let Connections {
+        kube,
+        eci,
+        store,
+        conditions,
+        health,
+        metrics,
+    } = connections;
+    let node = settings.mapping.node_name.clone();
+    let figures = Figures::new(metrics, &node);
+    let pods_listed = health.require(format!("pods of {node} listed"), "not listed yet");
+    let groups_listed = health.require(format!("groups of {node} listed"), "not listed yet");
+    let ownership = vec![
+        (tags::CLUSTER_ID.to_owned(), settings.mapping.cluster_id.clone()),
+        (tags::NODE_NAME.to_owned(), node.clone()),
+    ];
+    let (inputs, inbox) = mpsc::channel(INPUTS);
+    let (notices, write_events) = Notices::new(kube.clone(), &node, figures.clone(), shutdown.clone());
+    let effects = Arc::new(Effects {
+        kube: kube.clone(),
+        eci: eci.clone(),
+        settings: settings.mapping.clone(),
+        refs: RefsReader::new(kube.clone()),
+    });
+    let reconciler = Reconciler::new(
+        store.clone(),
+        effects,
+        notices,
+        figures.clone(),
+        Arc::from(settings.mapping.node_ip.as_str()),
+        settings.parallel,
+        inputs.clone(),
+    );
+    let poller = Poller {
+        eci: eci.clone(),
+        store: store.clone(),
+        inputs: inputs.clone(),
+        ownership: ownership.clone(),
+        adopter: Adopter {
+            eci,
+            ownership,
+            figures: figures.clone(),
+        },
+        cloud: CloudState::new(conditions, groups_listed, figures.clone()),
+        figures,
+        calls_per_second: settings.poll_calls_per_second,
+    };
+    let watching = async {
+        let mut events = pin!(watch::stream(kube, &node, settings.streaming_lists));
+        while let Some(Some(event)) = shutdown.race(events.next()).await {
+            let listed = matches!(event, kube::runtime::watcher::Event::InitDone);
+            // A closed channel means shutdown.
+            let _ = inputs.send(Input::Pod(Box::new(event))).await;
+            if listed {
+                pods_listed.open();
+            }
+        }
+    };
+    tokio::join!(
+        reconciler.run(inbox, shutdown.clone()),
+        poller.run(shutdown.clone()),
+        watching,
+        write_events
+    );
+}

@@ -1,0 +1,415 @@
+//! Observed state: the one poller of a node's groups.
+//!
+//! # Flow
+//! - Groups in motion are asked for by id, 20 a call, every 250 ms or as seldom as our share of the call limit demands.
+//! - Settled groups are asked for together: what changed within the last minute, every few seconds. The windows overlap; a
+//!   record that was seen is recognised by its hash and not decoded again.
+//! - A complete list comes every 30 s, and soon after deletes. Only it may say that a group is gone, and only when it is
+//!   trusted: a caller that lost its rights gets an empty list, not an error, so a list in which none of the expected
+//!   groups appears says nothing, however often it comes.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use eci::{Client, GroupQuery, StatusEntry, StatusQuery};
+use futures::{StreamExt as _, stream};
+use jiff::Timestamp;
+use provider::status;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior};
+
+use crate::clock;
+use crate::pods::absorb;
+use crate::pods::adopt::Adopter;
+use crate::pods::cloud_state::CloudState;
+use crate::pods::figures::Figures;
+use crate::pods::input::Input;
+use crate::pods::record::{GroupState, Uid};
+use crate::pods::store::{Records, Store};
+use crate::shutdown::Shutdown;
+
+/// Ids in one call, ECI's bound.
+const IDS_PER_CALL: usize = 20;
+/// Records on one page, what ECI's documentation gives as its default.
+const PAGE: u32 = 200;
+/// Calls by id under way at once.
+const PARALLEL_CALLS: usize = 4;
+/// How often groups in motion are asked for when calls are cheap.
+const MOTION_PERIOD: Duration = Duration::from_millis(250);
+/// How often changes of settled groups are asked for.
+const CHANGES_PERIOD: Duration = Duration::from_secs(3);
+/// The window of that question; ECI's minimum. Twenty times the period, so nothing is lost to a slow round.
+const CHANGES_WINDOW_SECONDS: u32 = 60;
+/// How often a complete list is read.
+const LIST_PERIOD: Duration = Duration::from_secs(30);
+/// A group just created may not be listed yet.
+const LIST_LAG: Duration = Duration::from_secs(10);
+/// Lists in a row that must lack a group before it counts as gone.
+const LISTS_TO_BE_GONE: u8 = 2;
+
+/// Reads the cloud and writes observations into the store.
+pub struct Poller {
+    /// The client.
+    pub eci: Client,
+    /// The records.
+    pub store: Store,
+    /// Where the UIDs of changed records go.
+    pub inputs: mpsc::Sender<Input>,
+    /// Tags that every group of this node carries.
+    pub ownership: Vec<(String, String)>,
+    /// What to do with groups nobody expects.
+    pub adopter: Adopter,
+    /// What the cloud is like, for the node's conditions.
+    pub cloud: CloudState,
+    /// Figures.
+    pub figures: Figures,
+    /// Calls a second that polling may use; none = no limit.
+    pub calls_per_second: Option<f64>,
+}
+
+impl Poller {
+    /// Polls until shutdown.
+    pub async fn run(self, shutdown: Shutdown) {
+        let by_id = async {
+            loop {
+                let began = Instant::now();
+                let calls = self.poll_motion().await;
+                let pace = self
+                    .calls_per_second
+                    .map_or(Duration::ZERO, |r| Duration::from_secs_f64(calls as f64 / r));
+                tokio::time::sleep_until(began + MOTION_PERIOD.max(pace)).await;
+                if calls == 0 {
+                    // Whatever begins to move wakes this; the timeout is only a net.
+                    let _ = tokio::time::timeout(CHANGES_PERIOD, self.store.motion_began()).await;
+                }
+            }
+        };
+        let rest = async {
+            let mut lists = tokio::time::interval(LIST_PERIOD);
+            let mut changes = tokio::time::interval(CHANGES_PERIOD);
+            lists.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            changes.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                // Until the first list is in, nothing can be created: try again soon.
+                if !self.store.lock().groups_listed {
+                    self.list_all().await;
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    continue;
+                }
+                tokio::select! {
+                    _ = lists.tick() => self.list_all().await,
+                    _ = changes.tick() => self.poll_changes().await,
+                }
+            }
+        };
+        tokio::select! {
+            () = shutdown.triggered() => {}
+            () = by_id => {}
+            () = rest => {}
+        }
+    }
+
+    /// Asks for the groups in motion by id; returns the number of calls.
+    async fn poll_motion(&self) -> usize {
+        let ids = self.store.lock().ids_in_motion(clock::now());
+        if ids.is_empty() {
+            return 0;
+        }
+        let round = self.figures.round("motion");
+        let calls = ids.len().div_ceil(IDS_PER_CALL);
+        stream::iter(ids.chunks(IDS_PER_CALL))
+            .for_each_concurrent(PARALLEL_CALLS, |chunk| async move {
+                let asked_at = clock::now();
+                let query = StatusQuery {
+                    ids: chunk.iter().map(|id| id.to_string()).collect(),
+                    limit: Some(IDS_PER_CALL as u32),
+                    ..StatusQuery::default()
+                };
+                match self.eci.describe_status(&query).await {
+                    Ok(page) => {
+                        self.cloud.reached();
+                        let touched = self.take_answer_by_id(chunk, &page.records, asked_at);
+                        self.tell(touched).await;
+                    }
+                    Err(error) => self.cloud.failed(&error),
+                }
+            })
+            .await;
+        drop(round);
+        calls
+    }
+
+    /// Takes the answer for `asked`. A group that was deleted and that an answer showing another of ours lacks is gone.
+    fn take_answer_by_id(&self, asked: &[Arc<str>], entries: &[StatusEntry], asked_at: Timestamp) -> Vec<Uid> {
+        let mut records = self.store.lock();
+        let mut touched = Vec::new();
+        let mut present: HashSet<Arc<str>> = HashSet::with_capacity(entries.len());
+        for entry in entries {
+            self.take_entry(&mut records, entry, &mut touched, |id| {
+                present.insert(id.clone());
+            });
+        }
+        let trusted = !present.is_empty();
+        for id in asked.iter().filter(|id| !present.contains(*id)) {
+            let Some(uid) = records.uid_of_group(id).cloned() else {
+                continue;
+            };
+            let changed = records.update(&uid, |record| {
+                match &mut record.group {
+                    GroupState::Present {
+                        delete: Some(accepted),
+                        missing,
+                        ..
+                    } if accepted.at < asked_at => {
+                        *missing = missing.saturating_add(1);
+                    }
+                    _ => return false,
+                }
+                if trusted {
+                    record.group = absorb::after_gone(record);
+                }
+                true
+            });
+            if changed == Some(true) {
+                touched.push(uid);
+            }
+        }
+        touched
+    }
+
+    /// Asks what changed within the window.
+    async fn poll_changes(&self) {
+        if self.store.lock().is_empty() {
+            return;
+        }
+        let _round = self.figures.round("changes");
+        let query = StatusQuery {
+            since_seconds: Some(CHANGES_WINDOW_SECONDS),
+            tags: self.ownership.clone(),
+            limit: Some(PAGE),
+            ..StatusQuery::default()
+        };
+        let mut pages = std::pin::pin!(self.pages(query));
+        while let Some(page) = pages.next().await {
+            match page {
+                Ok(entries) => {
+                    let mut touched = Vec::new();
+                    {
+                        let mut records = self.store.lock();
+                        for entry in &entries {
+                            self.take_entry(&mut records, entry, &mut touched, |_| {});
+                        }
+                    }
+                    self.tell(touched).await;
+                }
+                Err(error) => return self.cloud.failed(&error),
+            }
+        }
+    }
+
+    /// Reads every group of this node and concludes which are gone, which are ours to adopt, and which nobody wants.
+    pub async fn list_all(&self) {
+        let round = self.figures.round("list");
+        let began = clock::now();
+        let query = StatusQuery {
+            tags: self.ownership.clone(),
+            limit: Some(PAGE),
+            ..StatusQuery::default()
+        };
+        let mut present: HashSet<Arc<str>> = HashSet::new();
+        let mut strangers: Vec<String> = Vec::new();
+        let mut pages = std::pin::pin!(self.pages(query));
+        while let Some(page) = pages.next().await {
+            let entries = match page {
+                Ok(entries) => entries,
+                Err(error) => return self.cloud.failed(&error),
+            };
+            let mut touched = Vec::new();
+            {
+                let mut records = self.store.lock();
+                for entry in &entries {
+                    let stranger = self.take_entry(&mut records, entry, &mut touched, |id| {
+                        present.insert(id.clone());
+                    });
+                    strangers.extend(stranger);
+                }
+            }
+            self.tell(touched).await;
+        }
+        drop(round);
+        let touched = self.conclude(&present, strangers.is_empty(), began);
+        self.tell(touched).await;
+        if let Err(error) = self.adopter.sort(&self.store, &self.inputs, strangers, began).await {
+            return self.cloud.failed(&error);
+        }
+        self.finish_first_list().await;
+    }
+
+    /// Takes from a complete list what it proves.
+    fn conclude(&self, present: &HashSet<Arc<str>>, no_strangers: bool, began: Timestamp) -> Vec<Uid> {
+        let mut records = self.store.lock();
+        let expected: Vec<(Uid, bool, bool)> = records
+            .expected(
+                began
+                    .saturating_sub(jiff::SignedDuration::try_from(LIST_LAG).unwrap_or_default())
+                    .unwrap_or(began),
+            )
+            .filter_map(|(uid, record)| {
+                let id = record.group_id()?;
+                Some((uid.clone(), present.contains(id), record.desired.finished))
+            })
+            .collect();
+        // Groups of finished pods may have been cleared away by ECI, so they are no reason to doubt a list.
+        let must_be_there = expected.iter().filter(|(_, _, finished)| !finished).count();
+        let trusted = must_be_there == 0 || !present.is_empty() || !no_strangers;
+        self.cloud.listed(trusted, must_be_there);
+        if !trusted {
+            return Vec::new();
+        }
+        let mut touched = Vec::new();
+        for (uid, _, _) in expected.iter().filter(|(_, seen, _)| !seen) {
+            let changed = records.update(uid, |record| {
+                let gone = match &mut record.group {
+                    GroupState::Present { delete, missing, .. } => {
+                        *missing = missing.saturating_add(1);
+                        delete.is_some() || *missing >= LISTS_TO_BE_GONE
+                    }
+                    _ => false,
+                };
+                if gone {
+                    record.group = absorb::after_gone(record);
+                }
+                gone
+            });
+            if changed == Some(true) {
+                touched.push(uid.clone());
+            }
+        }
+        if records.pods_listed {
+            records.groups_listed = true;
+        }
+        touched
+    }
+
+    /// After the first trusted list, a pod whose group was not found has none.
+    async fn finish_first_list(&self) {
+        let touched = {
+            let mut records = self.store.lock();
+            if !records.groups_listed {
+                return;
+            }
+            let unknown: Vec<Uid> = records
+                .iter()
+                .filter(|(_, r)| r.group == GroupState::Unknown)
+                .map(|(uid, _)| uid.clone())
+                .collect();
+            for uid in &unknown {
+                records.update(uid, |r| {
+                    r.group = GroupState::Absent {
+                        attempt: r.published.attempt,
+                    }
+                });
+            }
+            unknown
+        };
+        self.tell(touched).await;
+    }
+
+    /// Takes one record of an answer; returns the group's id where it belongs to no pod we know.
+    fn take_entry(
+        &self,
+        records: &mut Records,
+        entry: &StatusEntry,
+        touched: &mut Vec<Uid>,
+        mut seen: impl FnMut(&Arc<str>),
+    ) -> Option<String> {
+        let hash = entry.hash();
+        if let Some(uid) = records.uid_of_hash(hash) {
+            if let Some(id) = records.get(uid).and_then(|r| r.group_id()) {
+                seen(id);
+            }
+            return None;
+        }
+        let group = match entry.decode() {
+            Ok(group) => group,
+            Err(error) => {
+                self.cloud.unreadable(&error);
+                return None;
+            }
+        };
+        let Some(uid) = records.uid_of_group(&group.id).cloned() else {
+            return Some(group.id);
+        };
+        if let Some(id) = records.get(&uid).and_then(|r| r.group_id()) {
+            seen(id);
+        }
+        if records.observe(&uid, hash, group, clock::now()) {
+            touched.push(uid);
+        }
+        None
+    }
+
+    /// All pages of a question.
+    fn pages(&self, query: StatusQuery) -> impl futures::Stream<Item = Result<Vec<StatusEntry>, eci::Error>> + use<'_> {
+        stream::try_unfold(Some(query), async move |query| {
+            let Some(query) = query else { return Ok(None) };
+            let page = self.eci.describe_status(&query).await?;
+            self.cloud.reached();
+            let next = page.next_token.map(|token| StatusQuery {
+                next_token: Some(token),
+                ..query
+            });
+            Ok(Some((page.records, next)))
+        })
+    }
+
+    /// Hands changed records to the reconciler, completed where the cheap call says too little.
+    async fn tell(&self, touched: Vec<Uid>) {
+        if touched.is_empty() {
+            return;
+        }
+        self.complete(&touched).await;
+        // A closed channel means shutdown; the store keeps the observation either way.
+        let _ = self.inputs.send(Input::Observed(touched)).await;
+    }
+
+    /// Reads the init containers of those groups that have any still at work: only the full call reports them.
+    async fn complete(&self, touched: &[Uid]) {
+        let ids: Vec<String> = {
+            let records = self.store.lock();
+            touched
+                .iter()
+                .filter_map(|uid| records.get(uid))
+                .filter(|r| {
+                    r.observed
+                        .as_ref()
+                        .is_some_and(|o| status::needs_full_observation(&o.group, &r.facts))
+                })
+                .filter_map(|r| r.group_id().map(|id| id.to_string()))
+                .collect()
+        };
+        for ids in ids.chunks(IDS_PER_CALL) {
+            let query = GroupQuery {
+                ids: ids.to_vec(),
+                ..GroupQuery::default()
+            };
+            match self.eci.describe_container_groups(&query).await {
+                Ok(page) => {
+                    let mut records = self.store.lock();
+                    for group in page.groups {
+                        let Some(uid) = records.uid_of_group(&group.id).cloned() else {
+                            continue;
+                        };
+                        records.update(&uid, |record| {
+                            if let Some(observed) = &mut record.observed {
+                                observed.group.init_containers = group.init_containers;
+                            }
+                        });
+                    }
+                }
+                Err(error) => self.cloud.failed(&error),
+            }
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! (pure) Which status a pod should have at the API server, and whether that is worth a write.
+//!
+//! No write without difference: the wanted status is compared, by fingerprint, with what the watch showed last, so that a
+//! restart with 10,000 pods writes nothing, and a Ready=False written by others is put right.
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::PodStatus;
+use provider::annotations;
+use provider::group::GroupStatus;
+use provider::status::{self, Phase};
+use serde_json::{Map, Value, json};
+
+use crate::pods::record::{GroupState, PodRecord, Published};
+use crate::pods::trouble::QUIET_PERIOD;
+use crate::pods::watch::NodePod;
+
+/// Pod reason where its group was lost.
+const GROUP_LOST: &str = "ContainerGroupLost";
+/// Pod reason where it can never run here and nothing would replace it.
+const REFUSED: &str = "ContainerGroupRefused";
+
+/// Whether to write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Publish {
+    /// The API server holds what we would write.
+    Nothing,
+    /// Write now.
+    Now,
+    /// Write then, if it is still true.
+    At(Timestamp),
+}
+
+/// A status to write.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Write {
+    /// Namespace of the pod.
+    pub namespace: String,
+    /// Name of the pod.
+    pub name: String,
+    /// Strategic-merge patch of `pods/status`; carries the UID, so that another pod of the same name is not touched.
+    pub body: Value,
+    /// The status in it.
+    pub status: PodStatus,
+    /// Attempt number in its annotations.
+    pub attempt: u32,
+    /// Whether the annotations of the group are in it.
+    pub annotated: bool,
+}
+
+/// What the API server holds, as the watch shows it.
+pub fn published(pod: &NodePod) -> Published {
+    Published {
+        fingerprint: pod.status.fingerprint,
+        resource_version: pod.resource_version(),
+        attempt: pod
+            .annotation(annotations::CREATE_ATTEMPT)
+            .and_then(|v| v.parse().ok())
+            .unwrap_or_default(),
+        annotated: pod.annotation(annotations::INSTANCE_ID).is_some(),
+    }
+}
+
+/// The status `record` should have; none = leave it as it is.
+pub fn wanted(record: &PodRecord, now: Timestamp) -> Option<PodStatus> {
+    // A terminal phase is the last word, and the containers' ends were written with it.
+    if record.desired.finished || record.desired.gone {
+        return None;
+    }
+    let facts = &record.facts;
+    let trouble = record.trouble.as_ref().filter(|t| t.is_news(now));
+    let waiting = || {
+        let (reason, message) = trouble.map_or(("ContainerCreating", ""), |t| (t.kind.waiting_reason(), &*t.message));
+        status::pending_status(facts, reason, message)
+    };
+    match (&record.group, &record.observed) {
+        (GroupState::Unknown, _) => None,
+        (GroupState::Absent { .. }, _) if record.desired.may_fail && trouble.is_some_and(|t| t.kind.is_permanent()) => {
+            let message = trouble.map_or("", |t| &*t.message);
+            Some(status::terminal_status(facts, REFUSED, message, now))
+        }
+        (GroupState::Absent { .. } | GroupState::Accepted { .. }, _) => Some(waiting()),
+        // A group that never got its resources is made again: the pod waits.
+        (GroupState::Present { .. }, Some(o)) if o.group.status == GroupStatus::ScheduleFailed => {
+            let why = o
+                .group
+                .conditions
+                .iter()
+                .find(|c| c.type_ == "ContainerInstanceCreated");
+            let (reason, message) = why.map_or(("NoStock", ""), |c| (&*c.reason, &*c.message));
+            Some(status::pending_status(facts, reason, message))
+        }
+        (GroupState::Present { .. }, Some(o)) => Some(status::to_pod_status(&o.group, facts, now)),
+        // After a restart, before the first observation: what is published stands.
+        (GroupState::Present { .. }, None) if facts.previous.phase.is_some_and(|p| p != Phase::Pending) => None,
+        (GroupState::Present { .. }, None) => Some(waiting()),
+        (GroupState::Gone, Some(o)) if o.group.status.is_terminal() => {
+            Some(status::to_pod_status(&o.group, facts, now))
+        }
+        (GroupState::Gone, _) => {
+            let ending = record.desired.deletion.is_some();
+            if ending && facts.previous.phase.is_none_or(|p| p == Phase::Pending) && record.observed.is_none() {
+                // It never ran and is about to vanish: nobody learns anything from one more write.
+                return None;
+            }
+            let (reason, message) = if ending {
+                ("", "")
+            } else {
+                (
+                    GROUP_LOST,
+                    "The container group is gone although nobody deleted the pod; its exit codes are not known.",
+                )
+            };
+            Some(status::terminal_status(facts, reason, message, now))
+        }
+    }
+}
+
+/// Whether the wanted status is to be written.
+pub fn due(record: &PodRecord, now: Timestamp) -> Publish {
+    if let GroupState::Absent { attempt } = record.group
+        && attempt > record.published.attempt
+        && !record.desired.finished
+    {
+        return Publish::Now;
+    }
+    let Some(want) = wanted(record, now) else {
+        return Publish::Nothing;
+    };
+    if status::fingerprint(&want) == record.published.fingerprint {
+        return Publish::Nothing;
+    }
+    if want.phase.as_deref() != Some(Phase::Pending.as_str()) || record.trouble.as_ref().is_some_and(|t| t.is_news(now))
+    {
+        return Publish::Now;
+    }
+    // Most waits are over before anyone could read of them.
+    let quiet = SignedDuration::try_from(QUIET_PERIOD).unwrap_or_default();
+    let since = record.trouble.as_ref().map_or(record.first_seen, |t| t.since);
+    let at = since + quiet;
+    if at <= now { Publish::Now } else { Publish::At(at) }
+}
+
+/// The write that is due.
+pub fn prepare(record: &PodRecord, now: Timestamp) -> Option<Write> {
+    let status = wanted(record, now)?;
+    let mut body = status::patch(&status, &record.facts);
+    let (annotations, attempt, annotated) = written_back(record);
+    if !annotations.is_empty() {
+        body["metadata"]["annotations"] = Value::Object(annotations);
+    }
+    Some(Write {
+        namespace: record.facts.namespace.to_string(),
+        name: record.facts.name.to_string(),
+        body,
+        status,
+        attempt,
+        annotated,
+    })
+}
+
+/// Annotations that ride along: where the pod's group is, and the attempt number before it is used.
+fn written_back(record: &PodRecord) -> (Map<String, Value>, u32, bool) {
+    let mut map = Map::new();
+    let attempt = match record.group {
+        GroupState::Absent { attempt } if attempt > record.published.attempt => {
+            map.insert(annotations::CREATE_ATTEMPT.to_owned(), json!(attempt.to_string()));
+            attempt
+        }
+        _ => record.published.attempt,
+    };
+    let annotate = record.group_id().filter(|_| !record.published.annotated);
+    if let Some(id) = annotate {
+        map.insert(annotations::INSTANCE_ID.to_owned(), json!(&**id));
+        if let Some(placed) = &record.placed {
+            let (cpu, memory) = (placed.size.cpu.as_vcpu(), placed.size.memory.as_gib());
+            map.insert(
+                annotations::INSTANCE_SPEC.to_owned(),
+                json!(format!("{cpu:?}-{memory:?}Gi")),
+            );
+            map.insert(annotations::INSTANCE_CPU.to_owned(), json!(format!("{cpu:?}")));
+            map.insert(annotations::INSTANCE_MEM.to_owned(), json!(format!("{memory:?}")));
+        }
+    }
+    (map, attempt, annotate.is_some() || record.published.annotated)
+}

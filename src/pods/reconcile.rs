@@ -1,0 +1,418 @@
+//! The loop: inputs change records, [`decide`] says what follows, effects carry it out, and their results are inputs again.
+//!
+//! One task owns the flow, so a pod's effects never overlap. Effects of different pods run side by side, each kind in its
+//! own [`Lane`] with its own bound: deletes never wait behind creates, and no more pods are held whole than creates run.
+
+use std::collections::VecDeque;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use jiff::Timestamp;
+use kube::runtime::scheduler::{ScheduleRequest, scheduler};
+use kube::runtime::watcher;
+use provider::annotations;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use crate::clock;
+use crate::pods::absorb::{Lesson, absorb};
+use crate::pods::act::Effects;
+use crate::pods::decide::{Decision, decide};
+use crate::pods::desired;
+use crate::pods::events::Notices;
+use crate::pods::figures::Figures;
+use crate::pods::input::{Input, Outcome};
+use crate::pods::publish;
+use crate::pods::record::{GroupState, PodRecord, Uid};
+use crate::pods::store::Store;
+use crate::pods::watch::NodePod;
+use crate::shutdown::Shutdown;
+
+/// How long results of effects are awaited at shutdown.
+const DRAIN: Duration = Duration::from_secs(10);
+/// Inputs taken at once before decisions are made.
+const BATCH: usize = 512;
+/// Effects of one kind: those waiting, and how many run.
+#[derive(Debug)]
+struct Lane {
+    queue: VecDeque<Uid>,
+    running: usize,
+    limit: usize,
+}
+
+impl Lane {
+    fn new(limit: usize) -> Self {
+        Self {
+            queue: VecDeque::new(),
+            running: 0,
+            limit,
+        }
+    }
+}
+
+/// The kinds of effects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    DeleteGroup,
+    Publish,
+    RemoveObject,
+    Find,
+    Create,
+}
+
+impl Kind {
+    /// In the order in which they are started: what ends billing and what tells people comes first.
+    const ALL: [Self; 5] = [
+        Self::DeleteGroup,
+        Self::Publish,
+        Self::RemoveObject,
+        Self::Find,
+        Self::Create,
+    ];
+
+    fn of(decision: &Decision) -> Option<Self> {
+        match decision {
+            Decision::DeleteGroup { .. } => Some(Self::DeleteGroup),
+            Decision::Publish => Some(Self::Publish),
+            Decision::RemoveObject => Some(Self::RemoveObject),
+            Decision::Find { .. } => Some(Self::Find),
+            Decision::Create { .. } => Some(Self::Create),
+            Decision::Wait(_) | Decision::Forget => None,
+        }
+    }
+
+    fn of_outcome(outcome: &Outcome) -> Self {
+        match outcome {
+            Outcome::Created(_) => Self::Create,
+            Outcome::Found(_) => Self::Find,
+            Outcome::GroupDeleted(_) => Self::DeleteGroup,
+            Outcome::Published(_) => Self::Publish,
+            Outcome::ObjectRemoved(_) => Self::RemoveObject,
+        }
+    }
+}
+
+/// How many effects of each kind may run at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Parallel {
+    /// Creates; each holds a whole pod and what it names.
+    pub creates: usize,
+    /// Calls that end groups.
+    pub deletes: usize,
+    /// Writes to the API server.
+    pub writes: usize,
+}
+
+impl Default for Parallel {
+    fn default() -> Self {
+        Self {
+            creates: 32,
+            deletes: 32,
+            writes: 16,
+        }
+    }
+}
+
+/// The reconciler of one node.
+pub struct Reconciler {
+    store: Store,
+    effects: Arc<Effects>,
+    notices: Notices,
+    figures: Figures,
+    node_ip: Arc<str>,
+    lanes: [Lane; 5],
+    /// UIDs seen since the watch began its current list.
+    listing: Option<std::collections::HashSet<Uid>>,
+    inputs: mpsc::Sender<Input>,
+    schedule: mpsc::UnboundedSender<ScheduleRequest<Uid>>,
+    due: Option<mpsc::UnboundedReceiver<ScheduleRequest<Uid>>>,
+}
+
+impl Reconciler {
+    /// A reconciler whose effects report to `inputs`.
+    pub fn new(
+        store: Store,
+        effects: Arc<Effects>,
+        notices: Notices,
+        figures: Figures,
+        node_ip: Arc<str>,
+        parallel: Parallel,
+        inputs: mpsc::Sender<Input>,
+    ) -> Self {
+        let (schedule, due) = mpsc::unbounded_channel();
+        let lanes = Kind::ALL.map(|kind| {
+            Lane::new(match kind {
+                Kind::Create => parallel.creates,
+                Kind::DeleteGroup => parallel.deletes,
+                Kind::Publish | Kind::RemoveObject => parallel.writes,
+                Kind::Find => 4,
+            })
+        });
+        Self {
+            store,
+            effects,
+            notices,
+            figures,
+            node_ip,
+            lanes,
+            listing: None,
+            inputs,
+            schedule,
+            due: Some(due),
+        }
+    }
+
+    /// Runs until shutdown, then waits for what is under way: a create that was sent must be heard.
+    pub async fn run(mut self, mut inputs: mpsc::Receiver<Input>, shutdown: Shutdown) {
+        let Some(due) = self.due.take() else { return };
+        let requests = futures::stream::unfold(due, async |mut due| due.recv().await.map(|request| (request, due)));
+        let mut timers = pin!(scheduler(requests));
+        let mut batch = Vec::with_capacity(BATCH);
+        loop {
+            let mut touched: Vec<Uid> = Vec::new();
+            tokio::select! {
+                () = shutdown.triggered() => break,
+                count = inputs.recv_many(&mut batch, BATCH) => {
+                    if count == 0 {
+                        break;
+                    }
+                    let now = clock::now();
+                    for input in batch.drain(..) {
+                        self.take(input, now, &mut touched);
+                    }
+                }
+                Some(uid) = timers.next() => touched.push(uid),
+            }
+            let now = clock::now();
+            for uid in &touched {
+                self.consider(uid, now);
+            }
+            self.start_effects(now);
+        }
+        self.drain(&mut inputs).await;
+    }
+
+    /// Hears the results of running effects, so that what they learned is in the log at least; starts nothing.
+    async fn drain(&mut self, inputs: &mut mpsc::Receiver<Input>) {
+        let deadline = Instant::now() + DRAIN;
+        while self.lanes.iter().any(|lane| lane.running > 0) {
+            match tokio::time::timeout_at(deadline, inputs.recv()).await {
+                Ok(Some(input @ Input::Done(..))) => self.take(input, clock::now(), &mut Vec::new()),
+                Ok(Some(_)) => {}
+                Ok(None) => return,
+                Err(_) => {
+                    tracing::warn!("effects are still under way; they are found again by their tags at the next start");
+                    return;
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, input: Input, now: Timestamp, touched: &mut Vec<Uid>) {
+        match input {
+            Input::Pod(event) => self.take_pod_event(*event, now, touched),
+            Input::Observed(uids) => touched.extend(uids),
+            Input::Done(uid, outcome) => {
+                let lane = &mut self.lanes[Kind::of_outcome(&outcome) as usize];
+                lane.running = lane.running.saturating_sub(1);
+                self.take_outcome(&uid, outcome, now);
+                touched.push(uid);
+            }
+        }
+    }
+
+    fn take_pod_event(&mut self, event: watcher::Event<NodePod>, now: Timestamp, touched: &mut Vec<Uid>) {
+        match event {
+            watcher::Event::Init => self.listing = Some(std::collections::HashSet::new()),
+            watcher::Event::InitApply(pod) => {
+                let uid = self.apply(&pod, now);
+                if let Some(listing) = &mut self.listing {
+                    listing.insert(uid.clone());
+                }
+                touched.push(uid);
+            }
+            watcher::Event::InitDone => {
+                let listed = self.listing.take().unwrap_or_default();
+                let mut records = self.store.lock();
+                // What was deleted while the watch was away has no event of its own.
+                let vanished: Vec<Uid> = records
+                    .iter()
+                    .map(|(uid, _)| uid.clone())
+                    .filter(|uid| !listed.contains(uid))
+                    .collect();
+                for uid in vanished {
+                    records.update(&uid, |record| record.desired.gone = true);
+                    touched.push(uid);
+                }
+                records.pods_listed = true;
+            }
+            watcher::Event::Apply(pod) => touched.push(self.apply(&pod, now)),
+            watcher::Event::Delete(pod) => {
+                let uid = Uid::from(pod.uid());
+                self.store
+                    .update(&uid, |record| record.desired = desired::gone(&record.desired, &pod));
+                touched.push(uid);
+            }
+        }
+    }
+
+    /// Brings the record of `pod` up to date, or makes one.
+    fn apply(&self, pod: &NodePod, now: Timestamp) -> Uid {
+        let uid = Uid::from(pod.uid());
+        let mut records = self.store.lock();
+        let known = records.update(&uid, |record| {
+            let wanted = desired::of(pod);
+            if record.desired != wanted {
+                // News from Kubernetes, most of all a deletion, does not wait for an old failure's back-off.
+                record.hold = None;
+                record.desired = wanted;
+            }
+            let mut facts = desired::facts(pod, &self.node_ip);
+            if pod.resource_version() >= record.published.resource_version {
+                record.published = publish::published(pod);
+                record.published.annotated &=
+                    pod.annotation(annotations::INSTANCE_ID) == record.group_id().map(|id| &**id);
+            } else {
+                facts.previous = std::mem::take(&mut record.facts.previous);
+            }
+            *record.facts = facts;
+        });
+        if known.is_none() {
+            let group = match pod.annotation(annotations::INSTANCE_ID) {
+                Some(id) => GroupState::Present {
+                    id: Arc::from(id),
+                    attempt: publish::published(pod).attempt,
+                    delete: None,
+                    since: now,
+                    missing: 0,
+                },
+                None if records.groups_listed => GroupState::Absent {
+                    attempt: publish::published(pod).attempt,
+                },
+                None => GroupState::Unknown,
+            };
+            let mut record = PodRecord::new(desired::facts(pod, &self.node_ip), desired::of(pod), group, now);
+            record.published = publish::published(pod);
+            record.owner = desired::owner(pod);
+            record.requested = desired::requested_cpu(pod);
+            records.insert(uid.clone(), record);
+            self.figures.pods("known", records.len());
+        }
+        uid
+    }
+
+    /// Decides for `uid` and queues what follows.
+    fn consider(&mut self, uid: &Uid, now: Timestamp) {
+        let mut records = self.store.lock();
+        let Some(record) = records.get(uid) else { return };
+        let decision = decide(record, now);
+        match &decision {
+            Decision::Wait(None) => {}
+            Decision::Wait(Some(at)) => {
+                let delay = at.duration_since(now).try_into().unwrap_or(Duration::ZERO);
+                let run_at = Instant::now() + delay;
+                // The receiver lives as long as the loop.
+                let _ = self.schedule.send(ScheduleRequest {
+                    message: uid.clone(),
+                    run_at,
+                });
+            }
+            Decision::Forget => {
+                records.remove(uid);
+                self.figures.pods("known", records.len());
+            }
+            _ => {
+                if let Some(kind) = Kind::of(&decision) {
+                    self.lanes[kind as usize].queue.push_back(uid.clone());
+                }
+            }
+        }
+    }
+
+    /// Starts queued effects as far as the lanes allow. What was queued may be outdated: it is decided again.
+    fn start_effects(&mut self, now: Timestamp) {
+        for kind in Kind::ALL {
+            while self.lanes[kind as usize].running < self.lanes[kind as usize].limit {
+                let Some(uid) = self.lanes[kind as usize].queue.pop_front() else {
+                    break;
+                };
+                let started = {
+                    let mut records = self.store.lock();
+                    let Some(record) = records.get(&uid) else { continue };
+                    let decision = decide(record, now);
+                    if Kind::of(&decision) == Some(kind) {
+                        let effect = self.effects.prepare(record, &decision, now);
+                        records.update(&uid, |record| record.busy = true);
+                        effect
+                    } else {
+                        None
+                    }
+                };
+                match started {
+                    Some(effect) => {
+                        self.lanes[kind as usize].running += 1;
+                        let inputs = self.inputs.clone();
+                        tokio::spawn(async move {
+                            let outcome = effect.await;
+                            // A closed channel means that the loop has ended and the tags will tell.
+                            let _ = inputs.send(Input::Done(uid, outcome)).await;
+                        });
+                    }
+                    None => self.consider(&uid, now),
+                }
+            }
+        }
+    }
+
+    fn take_outcome(&mut self, uid: &Uid, outcome: Outcome, now: Timestamp) {
+        let jitter = rand::random();
+        self.store.update(uid, |record| {
+            let lesson = absorb(record, outcome, now, jitter);
+            self.tell(record, uid, lesson, now);
+        });
+    }
+
+    /// What was learned, for logs, metrics and Events.
+    fn tell(&self, record: &PodRecord, uid: &Uid, lesson: Lesson, now: Timestamp) {
+        let facts = &record.facts;
+        match lesson {
+            Lesson::Nothing => {}
+            Lesson::Created {
+                id,
+                size,
+                asked,
+                weakened,
+            } => {
+                tracing::info!(pod = %facts.name, namespace = %facts.namespace, uid = %uid, group = %id, "created the pod's container group");
+                self.figures.decision("create");
+                self.notices.created(record, size, asked, &weakened);
+            }
+            Lesson::Adopted { id } => {
+                tracing::info!(pod = %facts.name, namespace = %facts.namespace, uid = %uid, group = %id, "found the group of a create whose answer was lost");
+                self.figures.decision("adopt");
+            }
+            Lesson::DeleteAccepted { force } => self.figures.decision(if force { "delete-force" } else { "delete" }),
+            Lesson::GroupGone => {
+                tracing::info!(pod = %facts.name, namespace = %facts.namespace, uid = %uid, "the pod's container group is gone");
+            }
+            Lesson::Published { began_to_run } => {
+                self.figures.status_patch("written");
+                if began_to_run {
+                    self.figures.running(facts.created, now);
+                }
+            }
+            Lesson::Trouble { told_before } => {
+                if let Some(trouble) = &record.trouble {
+                    self.figures.trouble(trouble.kind.event_reason());
+                    self.notices.trouble(record, trouble, told_before, now);
+                }
+            }
+            Lesson::Failed { what, failure } => {
+                tracing::warn!(pod = %facts.name, namespace = %facts.namespace, uid = %uid, error = failure, "{what} failed; will retry");
+                self.figures.trouble(what);
+            }
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Reads what a pod names: ConfigMaps, Secrets and service-account tokens.
+//!
+//! Only objects that a pod of this node names are ever asked for, one by one, which is also all that the Node authorizer
+//! allows. A thousand executors name the same ConfigMap: one read serves all that ask within [`SHARED_FOR`], which is what a
+//! kubelet's own cache does.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::future::{try_join_all, try_join3};
+use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, ServiceAccount};
+use kube::Api;
+use kube::api::PostParams;
+use kube::core::NamespaceResourceScope;
+use provider::mapping::{Ref, References, Refs, TokenRef};
+use serde::de::DeserializeOwned;
+use tokio::sync::OnceCell;
+use tokio::time::Instant;
+
+/// How long one read may serve others.
+const SHARED_FOR: Duration = Duration::from_secs(5);
+/// More than this many objects are not remembered at once.
+const REMEMBERED: usize = 1_024;
+
+/// Reader of references.
+pub struct RefsReader {
+    client: kube::Client,
+    config_maps: Shared<ConfigMap>,
+    secrets: Shared<Secret>,
+}
+
+impl RefsReader {
+    /// A reader that acts as `client` does.
+    pub fn new(client: kube::Client) -> Self {
+        Self {
+            client,
+            config_maps: Shared::default(),
+            secrets: Shared::default(),
+        }
+    }
+
+    /// Everything `pod` names. What does not exist is there as `None`: the mapping knows which of them the pod can do without.
+    pub async fn read(&self, pod: &Pod, wanted: &References) -> Result<Refs, kube::Error> {
+        let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+        let config_maps = try_join_all(
+            wanted
+                .config_maps
+                .iter()
+                .map(|r| self.named(&self.config_maps, namespace, r)),
+        );
+        let secrets = try_join_all(wanted.secrets.iter().map(|r| self.named(&self.secrets, namespace, r)));
+        let tokens = try_join_all(wanted.tokens.iter().map(|token| self.token(pod, namespace, token)));
+        let (config_maps, secrets, tokens) = try_join3(config_maps, secrets, tokens).await?;
+        Ok(Refs {
+            config_maps: config_maps.into_iter().collect(),
+            secrets: secrets.into_iter().collect(),
+            tokens: tokens.into_iter().collect(),
+        })
+    }
+
+    async fn named<K>(
+        &self,
+        shared: &Shared<K>,
+        namespace: &str,
+        wanted: &Ref,
+    ) -> Result<(String, Option<K>), kube::Error>
+    where
+        K: kube::Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + std::fmt::Debug
+            + DeserializeOwned,
+    {
+        let api: Api<K> = Api::namespaced(self.client.clone(), namespace);
+        let object = shared.get(namespace, &wanted.name, api.get_opt(&wanted.name)).await?;
+        Ok((wanted.name.clone(), object))
+    }
+
+    /// A token bound to the pod, with the life its volume asks for.
+    async fn token(
+        &self,
+        pod: &Pod,
+        namespace: &str,
+        wanted: &TokenRef,
+    ) -> Result<(TokenRef, provider::request::Sensitive), kube::Error> {
+        let account = pod
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.service_account_name.as_deref())
+            .filter(|name| !name.is_empty())
+            .unwrap_or("default");
+        let request = TokenRequest {
+            spec: TokenRequestSpec {
+                audiences: wanted.audience.iter().cloned().collect(),
+                expiration_seconds: Some(wanted.expiration_seconds),
+                bound_object_ref: Some(BoundObjectReference {
+                    api_version: Some("v1".to_owned()),
+                    kind: Some("Pod".to_owned()),
+                    name: pod.metadata.name.clone(),
+                    uid: pod.metadata.uid.clone(),
+                }),
+            },
+            ..TokenRequest::default()
+        };
+        let api: Api<ServiceAccount> = Api::namespaced(self.client.clone(), namespace);
+        let answer = api
+            .create_token_request(account, &PostParams::default(), &request)
+            .await?;
+        let token = answer.status.map(|status| status.token).unwrap_or_default();
+        Ok((wanted.clone(), token.into()))
+    }
+}
+
+/// One object: filled by the first reader, shared by the others.
+type Slot<K> = Arc<OnceCell<K>>;
+
+/// Namespace and name.
+type Key = (String, String);
+
+/// Objects read a moment ago, by namespace and name. Absence is never remembered: what a pod waits for must be seen at once.
+struct Shared<K> {
+    slots: Mutex<HashMap<Key, (Instant, Slot<K>)>>,
+}
+
+impl<K> Default for Shared<K> {
+    fn default() -> Self {
+        Self {
+            slots: Mutex::default(),
+        }
+    }
+}
+
+/// Why a slot stayed empty.
+enum Empty {
+    Absent,
+    Failed(kube::Error),
+}
+
+impl<K: Clone> Shared<K> {
+    async fn get(
+        &self,
+        namespace: &str,
+        name: &str,
+        read: impl Future<Output = Result<Option<K>, kube::Error>>,
+    ) -> Result<Option<K>, kube::Error> {
+        let slot = self.slot(namespace, name);
+        let fill = async { read.await.map_err(Empty::Failed)?.ok_or(Empty::Absent) };
+        match slot.get_or_try_init(|| fill).await {
+            Ok(object) => Ok(Some(object.clone())),
+            Err(Empty::Absent) => Ok(None),
+            Err(Empty::Failed(error)) => Err(error),
+        }
+    }
+
+    fn slot(&self, namespace: &str, name: &str) -> Slot<K> {
+        let now = Instant::now();
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        if slots.len() >= REMEMBERED {
+            slots.retain(|_, (since, _)| now.duration_since(*since) < SHARED_FOR);
+        }
+        let entry = slots
+            .entry((namespace.to_owned(), name.to_owned()))
+            .or_insert_with(|| (now, Slot::default()));
+        if now.duration_since(entry.0) >= SHARED_FOR {
+            *entry = (now, Slot::default());
+        }
+        entry.1.clone()
+    }
+}
