@@ -16,7 +16,7 @@ mod network;
 mod placement;
 mod pod;
 mod probes;
-mod quantity;
+pub mod quantity;
 mod references;
 mod registry;
 mod rejection;

@@ -2,6 +2,18 @@
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
+use crate::units::{MiB, MilliCpu};
+
+/// A quantity of CPU, rounded up to thousandths; `None` = not a quantity, or out of range.
+pub fn milli_cpu(quantity: &Quantity) -> Option<MilliCpu> {
+    Exact::parse(quantity).ok()?.ceil_times(1000).map(MilliCpu)
+}
+
+/// A quantity of bytes, rounded up to MiB; `None` = not a quantity, or out of range.
+pub fn mib(quantity: &Quantity) -> Option<MiB> {
+    Exact::parse(quantity).ok()?.ceil_times(1).map(MiB::from_bytes_ceil)
+}
+
 /// A quantity as an exact fraction. Never negative: no resource of a pod is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Exact {

@@ -4,57 +4,318 @@
 //! from the previous status, and `now` only where something changes at this moment.
 
 pub mod conditions;
+mod container;
 mod facts;
+mod fingerprint;
+mod patch;
 mod phase;
 mod previous;
+pub mod reasons;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::PodStatus;
+use k8s_openapi::api::core::v1::{ContainerStatus, HostIP, PodIP, PodStatus};
 
+use self::conditions::Basis;
+use self::container::{Sources, Unrecorded, some, time};
 pub use self::facts::{ContainerFacts, GateFacts, PodFacts, restart_policy};
+pub use self::fingerprint::fingerprint;
+pub use self::patch::patch;
 pub use self::phase::Phase;
 pub use self::previous::{Previous, PreviousCondition, PreviousContainer, PreviousEnd, PreviousState};
-use crate::group::ObservedGroup;
+use crate::group::{GroupStatus, ObservedContainer, ObservedGroup};
 
-/// The status of the pod whose group is `group`. `now` becomes the transition time of conditions that change with it.
+/// The status of the pod whose group is `group`. `now` becomes the time of changes that nobody recorded.
 pub fn to_pod_status(group: &ObservedGroup, facts: &PodFacts, now: Timestamp) -> PodStatus {
-    let _ = (group, facts, now);
-    PodStatus::default()
+    let unrecorded = match group.status {
+        GroupStatus::Succeeded => Unrecorded::Succeeded,
+        GroupStatus::Failed | GroupStatus::Expired | GroupStatus::ScheduleFailed => Unrecorded::Lost,
+        _ => Unrecorded::StillWaiting,
+    };
+    let (reason, message) = explain(group, facts);
+    let view = View {
+        group_id: &group.id,
+        observed: Some(group),
+        unrecorded,
+        waiting: (waiting_reason(facts), creation_problem(group).unwrap_or_default()),
+        finished: group.finished,
+    };
+    let containers = view.containers(facts);
+    let init_containers = view.init_containers(facts, &containers);
+    let phase = phase::of(&group.status, &containers, &init_containers, facts.restart_policy);
+    let started = facts.previous.start_time.or(group.start_time).or(group.created);
+    Parts {
+        facts,
+        phase: facts.previous.phase.map_or(phase, |before| before.then(phase)),
+        reason,
+        message,
+        pod_ip: group.pod_ip.as_deref().filter(|ip| !ip.is_empty()),
+        started: Some(started.unwrap_or(now)),
+        finished: group.finished,
+        containers,
+        init_containers,
+        now,
+    }
+    .assemble()
 }
 
 /// The status of a pod that has no group yet: Pending, its containers waiting for `reason` (such as
-/// `ContainerCreating` or `CreateContainerConfigError`).
+/// [`reasons::CONTAINER_CREATING`]). A pod that was further already stays where it was.
 pub fn pending_status(facts: &PodFacts, reason: &str, message: &str) -> PodStatus {
-    let _ = (facts, reason, message);
-    PodStatus::default()
+    // Nothing happens here that would need a time of its own: what is not met has not been since the pod exists.
+    let now = facts.created.unwrap_or_default();
+    let over = facts.previous.phase.is_some_and(Phase::is_terminal);
+    let view = View {
+        group_id: "",
+        observed: None,
+        unrecorded: if over {
+            Unrecorded::Lost
+        } else {
+            Unrecorded::StillWaiting
+        },
+        waiting: (reason, message),
+        finished: None,
+    };
+    let containers = view.containers(facts);
+    let init_containers = view.init_containers(facts, &containers);
+    let phase = facts
+        .previous
+        .phase
+        .map_or(Phase::Pending, |before| before.then(Phase::Pending));
+    let started = facts.previous.start_time;
+    let (reason, message) = (String::new(), String::new());
+    Parts {
+        facts,
+        phase,
+        reason,
+        message,
+        pod_ip: None,
+        started,
+        finished: None,
+        containers,
+        init_containers,
+        now,
+    }
+    .assemble()
 }
 
 /// The status of a pod that is over although no group says how: containers whose end is not known get exit code 137 and
 /// reason `ContainerStatusUnknown`, as a kubelet does; what is known of the others stays. `reason` and `message` become
-/// the pod's.
+/// the pod's, unless it was over before.
 pub fn terminal_status(facts: &PodFacts, reason: &str, message: &str, now: Timestamp) -> PodStatus {
-    let _ = (facts, reason, message, now);
-    PodStatus::default()
+    let view = View {
+        group_id: "",
+        observed: None,
+        unrecorded: Unrecorded::Lost,
+        waiting: ("", ""),
+        finished: Some(now),
+    };
+    let containers = view.containers(facts);
+    let init_containers = view.init_containers(facts, &containers);
+    let phase = phase::by_containers(&containers, &init_containers, facts.restart_policy, true);
+    // Init containers that never ended do not make a pod Pending that is over.
+    let phase = if phase == Phase::Succeeded {
+        phase
+    } else {
+        Phase::Failed
+    };
+    Parts {
+        facts,
+        phase: facts.previous.phase.map_or(phase, |before| before.then(phase)),
+        reason: reason.to_owned(),
+        message: message.to_owned(),
+        pod_ip: None,
+        started: facts.previous.start_time,
+        finished: Some(now),
+        containers,
+        init_containers,
+        now,
+    }
+    .assemble()
 }
 
-/// Whether the cheap status call is not enough: the pod has init containers that may still matter, and `group` does not
-/// report them.
+/// Whether the cheap status call is not enough to tell the pod's status: it lacks a container, or it lacks the init
+/// containers while they may still matter.
 pub fn needs_full_observation(group: &ObservedGroup, facts: &PodFacts) -> bool {
-    let _ = (group, facts);
-    false
+    if matches!(group.status, GroupStatus::Scheduling | GroupStatus::ScheduleFailed) {
+        return false;
+    }
+    let seen = |name: &str| group.containers.iter().find(|container| container.name == name);
+    let lacks_one = facts.containers.iter().any(|container| seen(&container.name).is_none());
+    let none_started = !group.containers.iter().any(ran);
+    lacks_one || (!facts.init_containers.is_empty() && group.init_containers.is_none() && none_started)
 }
 
-/// The body of a strategic-merge patch of `pods/status` that turns whatever is there into `status`. Names the UID, and
-/// clears what a merge would leave behind (a pod's or a condition's old reason and message).
-pub fn patch(status: &PodStatus, facts: &PodFacts) -> serde_json::Value {
-    let _ = (status, facts);
-    serde_json::Value::Null
+fn ran(container: &ObservedContainer) -> bool {
+    !matches!(container.state, crate::group::ContainerState::Waiting { .. }) || container.last_state.is_some()
 }
 
-/// Hash over the fields this node owns, to compare a computed status with the watched object's. Stable under key order,
-/// explicit nulls, empty strings and everything an API server or another writer adds; times count in whole seconds, and
-/// transition times not at all. For comparisons within one process only.
-pub fn fingerprint(status: &PodStatus) -> u64 {
-    let _ = status;
-    0
+/// The pod's reason and message, from the group's state.
+fn explain(group: &ObservedGroup, facts: &PodFacts) -> (String, String) {
+    match group.status {
+        GroupStatus::Expired => (
+            reasons::BID_FAILED.to_owned(),
+            "The spot resources of the container group were reclaimed".to_owned(),
+        ),
+        GroupStatus::ScheduleFailed => {
+            let problem = creation_problem(group).unwrap_or("ECI could not create the container group");
+            (reasons::SCHEDULE_FAILED.to_owned(), problem.to_owned())
+        }
+        GroupStatus::Failed if deadline_is_over(group, facts) => (
+            reasons::DEADLINE_EXCEEDED.to_owned(),
+            reasons::DEADLINE_MESSAGE.to_owned(),
+        ),
+        _ => (String::new(), String::new()),
+    }
+}
+
+/// ECI does not say why it stopped a group, but a group that failed after its deadline was stopped at it.
+fn deadline_is_over(group: &ObservedGroup, facts: &PodFacts) -> bool {
+    let start = group.start_time.or(group.created).or(facts.previous.start_time);
+    match (facts.active_deadline_seconds, start, group.finished) {
+        (Some(deadline), Some(start), Some(end)) => end.as_second() - start.as_second() >= deadline,
+        _ => false,
+    }
+}
+
+/// What keeps ECI from creating the group, such as a stock shortage.
+fn creation_problem(group: &ObservedGroup) -> Option<&str> {
+    let condition = group
+        .conditions
+        .iter()
+        .find(|c| c.type_ == "ContainerInstanceCreated" && c.status == "False")?;
+    Some(if condition.message.is_empty() {
+        &condition.reason
+    } else {
+        &condition.message
+    })
+    .map(String::as_str)
+    .filter(|text| !text.is_empty())
+}
+
+fn waiting_reason(facts: &PodFacts) -> &'static str {
+    if facts.init_containers.is_empty() {
+        reasons::CONTAINER_CREATING
+    } else {
+        reasons::POD_INITIALIZING
+    }
+}
+
+/// From where the containers are looked at.
+struct View<'a> {
+    group_id: &'a str,
+    observed: Option<&'a ObservedGroup>,
+    unrecorded: Unrecorded,
+    waiting: (&'a str, &'a str),
+    finished: Option<Timestamp>,
+}
+
+impl View<'_> {
+    fn containers(&self, facts: &PodFacts) -> Vec<ContainerStatus> {
+        let observed = self.observed.map(|group| group.containers.as_slice());
+        self.statuses(
+            &facts.containers,
+            observed,
+            &facts.previous.containers,
+            self.unrecorded,
+            false,
+        )
+    }
+
+    fn init_containers(&self, facts: &PodFacts, main: &[ContainerStatus]) -> Vec<ContainerStatus> {
+        let observed = self.observed.and_then(|group| group.init_containers.as_deref());
+        // ECI starts nothing before every init container has ended well, so a call that leaves them out need not say so.
+        let passed = observed.is_none() && main.iter().any(container::has_started);
+        let unrecorded = if passed { Unrecorded::Succeeded } else { self.unrecorded };
+        self.statuses(
+            &facts.init_containers,
+            observed,
+            &facts.previous.init_containers,
+            unrecorded,
+            true,
+        )
+    }
+
+    fn statuses(
+        &self,
+        facts: &[ContainerFacts],
+        observed: Option<&[ObservedContainer]>,
+        previous: &[PreviousContainer],
+        unrecorded: Unrecorded,
+        is_init: bool,
+    ) -> Vec<ContainerStatus> {
+        // The end of the group is not the end of an init container that ended long before.
+        let finished = self
+            .finished
+            .filter(|_| !(is_init && unrecorded == Unrecorded::Succeeded));
+        facts
+            .iter()
+            .map(|one| {
+                let sources = Sources {
+                    group_id: self.group_id,
+                    facts: one,
+                    observed: observed.into_iter().flatten().find(|seen| *seen.name == *one.name),
+                    previous: previous.iter().find(|before| before.name == one.name),
+                    unrecorded,
+                    finished,
+                    waiting: self.waiting,
+                    is_init,
+                };
+                sources.status()
+            })
+            .collect()
+    }
+}
+
+/// A status but for its conditions.
+struct Parts<'a> {
+    facts: &'a PodFacts,
+    phase: Phase,
+    reason: String,
+    message: String,
+    pod_ip: Option<&'a str>,
+    started: Option<Timestamp>,
+    finished: Option<Timestamp>,
+    containers: Vec<ContainerStatus>,
+    init_containers: Vec<ContainerStatus>,
+    now: Timestamp,
+}
+
+impl Parts<'_> {
+    fn assemble(self) -> PodStatus {
+        let previous = &self.facts.previous;
+        let was_over = previous.phase.is_some_and(Phase::is_terminal);
+        let (reason, message) = if was_over && (!previous.reason.is_empty() || self.reason.is_empty()) {
+            (previous.reason.to_string(), previous.message.to_string())
+        } else {
+            (self.reason, self.message)
+        };
+        // A group that is over may have given its address back; the pod keeps showing it, as a kubelet does.
+        let pod_ip = self.pod_ip.or(previous.pod_ip.as_deref());
+        let conditions = Basis {
+            facts: self.facts,
+            phase: self.phase,
+            containers: &self.containers,
+            init_containers: &self.init_containers,
+            has_network: pod_ip.is_some(),
+            started: self.started,
+            finished: self.finished,
+            now: self.now,
+        }
+        .conditions();
+        PodStatus {
+            phase: Some(self.phase.as_str().to_owned()),
+            reason: some(&reason),
+            message: some(&message),
+            conditions: Some(conditions),
+            pod_ip: pod_ip.map(str::to_owned),
+            pod_ips: pod_ip.map(|ip| vec![PodIP { ip: ip.to_owned() }]),
+            host_ip: some(&self.facts.node_ip),
+            host_ips: some(&self.facts.node_ip).map(|ip| vec![HostIP { ip }]),
+            start_time: self.started.map(time),
+            container_statuses: Some(self.containers),
+            init_container_statuses: Some(self.init_containers).filter(|statuses| !statuses.is_empty()),
+            observed_generation: self.facts.generation,
+            ..PodStatus::default()
+        }
+    }
 }

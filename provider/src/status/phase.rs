@@ -1,4 +1,9 @@
-//! The phase of a pod.
+//! The phase of a pod: a kubelet's rules over its containers, then what the group's own state adds.
+
+use k8s_openapi::api::core::v1::ContainerStatus;
+
+use crate::group::GroupStatus;
+use crate::request::RestartPolicy;
 
 /// `status.phase`, in the order in which a pod goes through them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -14,6 +19,8 @@ pub enum Phase {
 }
 
 impl Phase {
+    const ALL: [Self; 4] = [Self::Pending, Self::Running, Self::Succeeded, Self::Failed];
+
     /// The word in `status.phase`.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -26,13 +33,111 @@ impl Phase {
 
     /// Reads `status.phase`; `None` for `Unknown` and anything new.
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Pending, Self::Running, Self::Succeeded, Self::Failed]
-            .into_iter()
-            .find(|phase| phase.as_str() == word)
+        Self::ALL.into_iter().find(|phase| phase.as_str() == word)
     }
 
     /// Whether the pod is over. A terminal phase never changes.
     pub fn is_terminal(self) -> bool {
         matches!(self, Self::Succeeded | Self::Failed)
+    }
+
+    /// `next`, unless that would be a step back: a pod that ran never waits again (a group that restarts or is updated is
+    /// Running), and one that is over stays what it is.
+    pub(super) fn then(self, next: Self) -> Self {
+        if self.is_terminal() { self } else { self.max(next) }
+    }
+}
+
+/// The phase of a pod whose group is in `group`.
+pub(super) fn of(
+    group: &GroupStatus,
+    containers: &[ContainerStatus],
+    init_containers: &[ContainerStatus],
+    policy: RestartPolicy,
+) -> Phase {
+    match group {
+        GroupStatus::Scheduling => Phase::Pending,
+        // The group's verdict: ECI can be told to overlook a container's exit code.
+        GroupStatus::Succeeded => Phase::Succeeded,
+        GroupStatus::Failed | GroupStatus::Expired | GroupStatus::ScheduleFailed => Phase::Failed,
+        GroupStatus::Pending
+        | GroupStatus::Running
+        | GroupStatus::Restarting
+        | GroupStatus::Updating
+        | GroupStatus::Terminating
+        // Whatever the word means, the containers tell.
+        | GroupStatus::Unknown(_) => by_containers(containers, init_containers, policy, false),
+    }
+}
+
+/// A kubelet's `getPhase`. `over` = no container will be started again, whatever the restart policy.
+pub(super) fn by_containers(
+    containers: &[ContainerStatus],
+    init_containers: &[ContainerStatus],
+    policy: RestartPolicy,
+    over: bool,
+) -> Phase {
+    let init: Vec<_> = init_containers.iter().map(Progress::of).collect();
+    if policy == RestartPolicy::Never && init.contains(&Progress::Stopped { well: false }) {
+        return Phase::Failed;
+    }
+    // A failed init container that will be tried again does not hold the phase, for nothing after it has started.
+    let initializing = init
+        .iter()
+        .any(|progress| matches!(progress, Progress::Waiting | Progress::Running));
+    let main: Vec<_> = containers.iter().map(Progress::of).collect();
+    if initializing || main.contains(&Progress::Waiting) {
+        return Phase::Pending;
+    }
+    if main.contains(&Progress::Running) {
+        return Phase::Running;
+    }
+    if main.is_empty() {
+        return Phase::Pending;
+    }
+    let all_well = main
+        .iter()
+        .all(|progress| *progress == Progress::Stopped { well: true });
+    match policy {
+        _ if over && all_well => Phase::Succeeded,
+        _ if over => Phase::Failed,
+        RestartPolicy::Always => Phase::Running,
+        _ if all_well => Phase::Succeeded,
+        RestartPolicy::Never => Phase::Failed,
+        RestartPolicy::OnFailure => Phase::Running,
+    }
+}
+
+/// How far a container is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    /// Has not run.
+    Waiting,
+    /// Runs.
+    Running,
+    /// Ended, or waits for its next run.
+    Stopped {
+        /// Whether the last run ended with 0; never for one that waits for the next.
+        well: bool,
+    },
+}
+
+impl Progress {
+    fn of(status: &ContainerStatus) -> Self {
+        let Some(state) = &status.state else {
+            return Self::Waiting;
+        };
+        if state.running.is_some() {
+            return Self::Running;
+        }
+        if let Some(end) = &state.terminated {
+            return Self::Stopped {
+                well: end.exit_code == 0,
+            };
+        }
+        match status.last_state.as_ref().and_then(|last| last.terminated.as_ref()) {
+            Some(_) => Self::Stopped { well: false },
+            None => Self::Waiting,
+        }
     }
 }

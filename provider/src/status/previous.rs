@@ -10,6 +10,10 @@ use super::phase::Phase;
 pub struct Previous {
     /// `phase`; `None` = never set.
     pub phase: Option<Phase>,
+    /// `reason`.
+    pub reason: Box<str>,
+    /// `message`.
+    pub message: Box<str>,
     /// `startTime`.
     pub start_time: Option<Timestamp>,
     /// `podIP`.
@@ -81,6 +85,8 @@ impl Previous {
     pub fn of(status: &PodStatus) -> Self {
         Self {
             phase: status.phase.as_deref().and_then(Phase::parse),
+            reason: status.reason.as_deref().unwrap_or_default().into(),
+            message: status.message.as_deref().unwrap_or_default().into(),
             start_time: status.start_time.as_ref().map(|time| time.0),
             pod_ip: status.pod_ip.as_deref().filter(|ip| !ip.is_empty()).map(Into::into),
             conditions: status
