@@ -1,73 +1,87 @@
 #!/usr/bin/env bash
-# Makes sure that the machine has what the testbed's scripts call: installs Debian's
-# packages where it can, else says exactly what is missing.
+# Makes sure that the machine has what the scripts call: installs Debian's packages where it
+# can, else says exactly what is missing.
 #
-#   setup.sh          checks, and installs what is missing
-#   setup.sh check    only checks
+#   setup.sh           what the testbed and the suites need
+#   setup.sh lint      what `make check` needs
+#   setup.sh check     as without an argument, but installs nothing
 set -euo pipefail
 TESTBED=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=tests/testbed/lib.sh
 source "$TESTBED/lib.sh"
 
-# Each row: a file that must exist (a command on the PATH when it has no slash), its package.
-NEEDED='
-awk                             mawk
-curl                            curl
-debootstrap                     debootstrap
-flock                           util-linux
-ip                              iproute2
-iptables                        iptables
-jq                              jq
-nsenter                         util-linux
-openssl                         openssl
-pgrep                           procps
-podman                          podman
-python3                         python3
-runc                            runc
-setsid                          util-linux
-sysctl                          procps
-unshare                         util-linux
-xargs                           findutils
-/usr/lib/podman/netavark        netavark
-/etc/ssl/certs/ca-certificates.crt ca-certificates
+# Each row: a command, or a file with its path, and the Debian package that has it.
+LINT='
+shellcheck   shellcheck
+'
+RUN='
+awk          mawk
+curl         curl
+debootstrap  debootstrap
+dpkg-deb     dpkg
+find         findutils
+flock        util-linux
+ip           iproute2
+iptables     iptables
+jq           jq
+make         make
+nsenter      util-linux
+openssl      openssl
+pgrep        procps
+podman       podman
+python3      python3
+runc         runc
+sysctl       procps
+unshare      util-linux
+/etc/ssl/certs/ca-certificates.crt  ca-certificates
+/usr/lib/podman/netavark            netavark
 '
 
-# missing_packages: prints the packages whose files are not there.
+# missing_packages ROWS: prints the packages whose files are not there.
 missing_packages() {
 	local file package
 	while read -r file package; do
-		[[ -n $file ]] || continue
-		if [[ $file == /* ]]; then
-			[[ -e $file ]] || echo "$package"
-		else
-			command -v "$file" >/dev/null || echo "$package"
-		fi
-	done <<<"$NEEDED" | sort -u
+		case $file in
+		'') ;;
+		/*) [[ -e $file ]] || echo "$package" ;;
+		*) command -v "$file" >/dev/null || echo "$package" ;;
+		esac
+	done <<<"$1" | sort -u
 }
 
 install_packages() {
-	say "installing Debian packages: $*"
-	if [[ -z $(find /var/lib/apt/lists -name '*_Packages*' -print -quit 2>/dev/null) ]]; then
+	if [[ -z $(find /var/lib/apt/lists -name '*_Packages*' -print -quit) ]]; then
 		apt-get update -q
 	fi
+	# Another apt may be at work on a machine that just started.
 	DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -q --no-install-recommends "$@"
 }
 
-main() {
+# provide ROWS MAY_INSTALL: dies when something is missing that could not be installed.
+provide() {
 	local -a missing
-	# /usr/sbin is not on everybody's PATH, and the tools are there.
-	PATH=$PATH:/usr/sbin:/sbin
-	mapfile -t missing < <(missing_packages)
-	if ((${#missing[@]} > 0)); then
-		if [[ ${1-} != check && $(id -u) == 0 ]] && command -v apt-get >/dev/null; then
-			mkdir -p "$VN_CACHE/logs"
-			run_long "installing ${missing[*]}" "$VN_CACHE/logs/apt.log" install_packages "${missing[@]}"
-		else
-			die "missing on this machine (Debian's package names): ${missing[*]}"
-		fi
+	mapfile -t missing < <(missing_packages "$1")
+	((${#missing[@]} > 0)) || return 0
+	if [[ $2 == yes && $(id -u) == 0 ]] && command -v apt-get >/dev/null; then
+		mkdir -p "$VN_CACHE/logs"
+		say "installing ${missing[*]} …"
+		run_long "installing ${missing[*]}" "$VN_CACHE/logs/apt.log" install_packages "${missing[@]}"
+		mapfile -t missing < <(missing_packages "$1")
 	fi
-	need_go
-	need_cargo
+	((${#missing[@]} == 0)) || die "missing on this machine (Debian's package names): ${missing[*]}"
+}
+
+main() {
+	# Debian keeps the tools of root here, which not everybody has on the PATH.
+	PATH=$PATH:/usr/sbin:/sbin
+	case ${1-} in
+	'' | check)
+		if [[ -z ${1-} ]]; then provide "$RUN" yes; else provide "$RUN" no; fi
+		need_cargo
+		;;
+	lint) provide "$LINT" yes ;;
+	*) die 'usage: setup.sh [lint | check]' ;;
+	esac
 }
 
 main "$@"

@@ -3,6 +3,7 @@
 # settings and run-time files of its own, so that it shares nothing with the machine's.
 
 ENGINE=$STATE/engine
+PAUSE_IMAGE=localhost/virtual-node/pause:1
 ENGINE_SOCKET=$ENGINE/podman.sock
 
 start_engine() {
@@ -37,7 +38,11 @@ start_engine() {
 		podman network create --disable-dns --subnet "$GROUP_SUBNET" --gateway "$GROUP_GATEWAY" "$GROUP_NETWORK" >/dev/null
 	with_engine start_daemon engine podman system service --time 0 "unix://$ENGINE_SOCKET"
 }
-ready_engine() { wait_ready engine 30 http_ok http://localhost/_ping --unix-socket "$ENGINE_SOCKET"; }
+ready_engine() {
+	wait_ready engine 30 http_ok http://localhost/_ping --unix-socket "$ENGINE_SOCKET"
+	# Every group has a pause container.
+	podman image exists "$PAUSE_IMAGE" || load_image "$("$TESTBED/image/busybox/build.sh")" >/dev/null
+}
 
 # storage_driver: overlay where the file system can carry it, else vfs (slow, but works anywhere).
 storage_driver() {
@@ -52,6 +57,20 @@ storage_driver() {
 	printf '%s' "$driver"
 }
 
+# engine_host: where the engine's Docker API is.
+engine_host() { printf 'unix://%s' "$(engine_socket)"; }
+
+engine_socket() {
+	local host=${DOCKER_HOST:-unix:///var/run/docker.sock}
+	if ! is_external; then
+		printf '%s' "$ENGINE_SOCKET"
+	elif [[ $host == unix://* ]]; then
+		printf '%s' "${host#unix://}"
+	else
+		die "DOCKER_HOST must be a unix:// address, not '$host'"
+	fi
+}
+
 with_engine() {
 	CONTAINERS_CONF=$ENGINE/containers.conf CONTAINERS_STORAGE_CONF=$ENGINE/storage.conf \
 		CONTAINERS_REGISTRIES_CONF=$ENGINE/registries.conf "$@"
@@ -60,4 +79,11 @@ with_engine() {
 podman() { with_engine inside podman "$@"; }
 
 # load_image ARCHIVE: loads a Docker archive, and prints the names of what was in it.
-load_image() { podman load --quiet --input "$1"; }
+load_image() {
+	if is_external; then
+		curl --silent --show-error --fail --unix-socket "$(engine_socket)" --header 'Content-Type: application/x-tar' \
+			--data-binary "@$1" http://docker/v1.41/images/load | jq -r '.stream // .error'
+	else
+		podman load --quiet --input "$1"
+	fi
+}

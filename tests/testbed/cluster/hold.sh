@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The first process in an instance's namespaces; its argument is the file to make when
-# all is ready. It shows the namespace's own control groups under /sys/fs/cgroup, then
+# The first process in an instance's namespaces: hold.sh FILE [--net]. FILE is made when all
+# is ready; --net says that the network is one of its own. It shows the namespace's own control groups under /sys/fs/cgroup, then
 # waits: it is the parent of every orphan in here, and bash reaps those.
 set -euo pipefail
 
@@ -34,7 +34,8 @@ make_leaf() {
 remount_cgroups
 make_leaf
 # What the container tools keep in fixed places (network namespaces, locks) stays in here.
-mount -t tmpfs -o mode=755 tmpfs /run
+# Without a network of its own the instance uses the machine's engine, whose socket is there.
+[[ ${2-} != --net ]] || mount -t tmpfs -o mode=755 tmpfs /run
 touch "$1"
 while :; do
 	sleep infinity &

@@ -89,8 +89,9 @@ start_holder() {
 	(
 		join_cgroups "$BASHPID"
 		ulimit -n "$(ulimit -Hn)"
-		exec setsid unshare --net --mount --pid --cgroup --fork --kill-child --mount-proc \
-			bash "$TESTBED/cluster/hold.sh" "$STATE/ready"
+		# shellcheck disable=SC2046 # no flag, no argument
+		exec setsid unshare $(network_flag) --mount --pid --cgroup --fork --kill-child --mount-proc \
+			bash "$TESTBED/cluster/hold.sh" "$STATE/ready" $(network_flag)
 	) >"$LOGS/holder.log" 2>&1 </dev/null &
 	local outer=$! inner
 	wait_until 20 'the namespaces' ready_or_ended "$outer"
@@ -100,8 +101,11 @@ start_holder() {
 	}
 	inner=$(pgrep -P "$outer")
 	printf '%s %s\n' "$inner" "$(start_ticks "$inner")" >"$STATE/holder"
-	make_network
+	is_external || make_network
 }
+
+# network_flag: a user's own cluster is reached through the machine's network.
+network_flag() { is_external || printf -- --net; }
 
 ready_or_ended() { [[ -e $STATE/ready || ! -e /proc/$1 ]]; }
 
@@ -140,7 +144,8 @@ inside() {
 	(
 		join_cgroups "$BASHPID"
 		ulimit -n "$(ulimit -Hn)"
-		exec nsenter --target "$pid" --net --mount --pid --cgroup -- env -C "$PWD" "$@"
+		# shellcheck disable=SC2046 # no flag, no argument
+		exec nsenter --target "$pid" $(network_flag) --mount --pid --cgroup -- env -C "$PWD" "$@"
 	)
 }
 

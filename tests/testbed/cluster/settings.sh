@@ -23,6 +23,8 @@ PKI=$STATE/pki
 ALL_PARTS=control-plane,dns,store,engine,cloud,node
 VN_PARTS=${VN_PARTS:-all}
 [[ $VN_PARTS != all ]] || VN_PARTS=$ALL_PARTS
+# A cluster of the user's own has all but these.
+EXTERNAL_PARTS=cloud,node
 
 # The bridge that stands for the VPC's network of machines.
 BRIDGE=vn0

@@ -17,12 +17,15 @@ build_programs() {
 }
 
 start_mock_eci() {
+	local route host
+	host=$(engine_host)
 	local -a flags=(
 		--listen "${MOCK_ECI_URL#http://}" --runtime "${VN_RUNTIME:-docker}" --region "$REGION"
-		--access-key "$ECI_ACCESS_KEY_ID:$ECI_ACCESS_KEY_SECRET" --network "$GROUP_NETWORK"
+		--access-key "$ECI_ACCESS_KEY_ID:$ECI_ACCESS_KEY_SECRET" --network "${VN_GROUP_NETWORK:-$GROUP_NETWORK}"
 	)
+	for route in ${VN_ROUTES-}; do flags+=(--route "$route"); done
 	[[ -z ${VN_SCENARIO-} ]] || flags+=(--scenario "$VN_SCENARIO")
-	DOCKER_HOST="unix://$ENGINE_SOCKET" start_daemon mock-eci "$(program mock-eci)" "${flags[@]}"
+	DOCKER_HOST=$host start_daemon mock-eci "$(program mock-eci)" "${flags[@]}"
 }
 ready_mock_eci() { wait_ready mock-eci 30 mock_eci_answers; }
 
@@ -49,7 +52,7 @@ start_relay() {
 ready_relay() { wait_ready relay 30 http_ok "https://$RELAY_IP/livez" --cacert "$PKI/ca.crt" --cert "$PKI/admin.crt" --key "$PKI/admin.key"; }
 
 # agent_ip: the address the agent has at present.
-agent_ip() { cat "$STATE/config/agent-ip" 2>/dev/null || printf '%s' "${AGENT_IPS[0]}"; }
+agent_ip() { cat "$STATE/config/agent-ip" 2>/dev/null || printf '%s' "${VN_NODE_IP:-${AGENT_IPS[0]}}"; }
 
 # start_agent [ADDRESS]
 start_agent() {
@@ -58,15 +61,21 @@ start_agent() {
 		--node-name "$NODE_NAME" --kubeconfig "$STATE/kubeconfigs/agent" --cluster-id testbed
 		--eci-endpoint "$MOCK_ECI_URL" --region "$REGION" --vswitch-ids vsw-1 --security-group-id sg-1
 		--node-ip "$ip" --kubelet-listen "$ip:10250" --metrics-listen "$AGENT_METRICS"
-		--tls-cert-file "$PKI/agent-serving.crt" --tls-private-key-file "$PKI/agent-serving.key"
-		--client-ca-file "$PKI/ca.crt"
-		# No kube-proxy serves the groups, as on raw ECI.
-		--service-vips relay --relay-ip "$RELAY_IP" --api-server "${API_SERVER_URL#https://}"
-		--cluster-dns "$RELAY_IP" --cluster-domain "$CLUSTER_DOMAIN"
-		--eci-limits "${VN_ECI_LIMITS:-documented}"
+		--client-ca-file "$PKI/ca.crt" --cluster-domain "$CLUSTER_DOMAIN" --eci-limits "${VN_ECI_LIMITS:-documented}"
 	)
+	if is_external; then
+		# Its serving certificate is one that it asks the cluster for.
+		flags+=(--service-vips routed)
+		[[ -z ${VN_CLUSTER_DNS-} ]] || flags+=(--cluster-dns "$VN_CLUSTER_DNS")
+	else
+		flags+=(
+			--tls-cert-file "$PKI/agent-serving.crt" --tls-private-key-file "$PKI/agent-serving.key"
+			# No kube-proxy serves the groups, as on raw ECI.
+			--service-vips relay --relay-ip "$RELAY_IP" --api-server "${API_SERVER_URL#https://}"
+		)
+	fi
 	# Alone, the node takes every pod; beside a worker, those that tolerate its taint.
-	[[ -e $STATE/config/worker ]] || flags+=(--register-with-taints '')
+	[[ -e $STATE/config/worker ]] || is_external || flags+=(--register-with-taints '')
 	if [[ -n ${VN_AGENT_ARGS-} ]]; then
 		local -a more
 		read -ra more <<<"$VN_AGENT_ARGS"
@@ -77,6 +86,9 @@ start_agent() {
 		start_daemon agent "$(program virtual-node)" run "${flags[@]}"
 }
 ready_agent() {
+	if is_external; then
+		wait_until 30 "the agent's request for a serving certificate" approve_serving
+	fi
 	wait_ready agent 30 http_ok "http://$AGENT_METRICS/readyz"
 	wait_ready agent 30 kubectl wait --for=condition=Ready --timeout=5s "node/$NODE_NAME"
 }

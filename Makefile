@@ -1,0 +1,75 @@
+# An index of what can be done here; the work is done by cargo and the scripts in tests/.
+
+TESTBED := tests/testbed
+CLUSTER := $(TESTBED)/cluster.sh
+SCRIPTS = $(shell git ls-files --cached --others --exclude-standard '*.sh' .ci/run)
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help setup check unit sim e2e sdk test test-long bench deny up down exec load demo
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# --- checks and suites; docs/testing.md says what each is for and may take ---
+
+setup: ## install the system packages that the suites and the testbed need (Debian, root)
+	@$(TESTBED)/setup.sh
+
+check: ## formatting, lints, what crates may depend on, shell scripts
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	tests/purity.sh
+	@$(TESTBED)/setup.sh lint
+	shellcheck --exclude=SC2317 --external-sources --source-path=. $(SCRIPTS)
+
+unit: ## tests of each crate by itself
+	cargo test --locked -p provider -p eci -p mock-eci
+	cargo test --locked -p virtual-node --lib --bins
+
+sim: ## the agent against mock-eci and a scripted API server, in one process
+	cargo test --locked -p virtual-node --test sim
+
+e2e: ## the agent in a real cluster (real API server, scheduler, controllers)
+	cargo test --locked -p virtual-node --test e2e --no-run
+	$(TESTBED)/with-cluster.sh e2e control-plane,dns cargo test --locked --offline -p virtual-node --test e2e
+
+sdk: ## mock-eci against the official SDKs
+	tests/sdk/run.sh
+
+test: setup ## all suites: what CI runs
+	@tests/suites.sh check unit sim sdk e2e demo
+
+test-long: setup ## all suites, and the long ones
+	@tests/suites.sh check unit sim sdk e2e demo bench
+
+bench: ## the targets of the design as a table, and as JSON in target/bench/
+	tests/bench/run.sh
+
+deny: ## licences, advisories and banned crates of the dependencies
+	@command -v cargo-deny >/dev/null || { echo 'error: cargo-deny is not installed: cargo install --locked cargo-deny' >&2; exit 1; }
+	cargo deny --workspace check
+
+# --- a cluster to play with ---
+
+up: ## start a cluster whose node is the virtual node, and keep it (ECS=1: beside a real worker)
+	@$(CLUSTER) up
+	@$(CLUSTER) hints
+
+down: ## end it
+	@$(CLUSTER) down
+
+exec: ## run CMD='…' inside its network, with kubectl
+	@$(CLUSTER) exec bash -c "$$CMD"
+
+load: ## load ARCHIVE=image.tar (docker save) into its container engine
+	@$(CLUSTER) load "$(ARCHIVE)"
+
+demo: ## Spark WordCount of INPUT=file on the virtual node, from nothing
+	@$(TESTBED)/demo/run.sh $${INPUT:+"$$INPUT"}
+
+export ECS
+# As they were typed: make would expand a dollar sign in them.
+override CMD := $(value CMD)
+override INPUT := $(value INPUT)
+export CMD INPUT

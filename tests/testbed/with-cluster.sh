@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Runs a command inside a cluster that exists for it alone, and removes the cluster again.
+#
+#   with-cluster.sh NAME PARTS COMMAND...
+#
+# NAME and PARTS are what cluster.sh calls VN_TESTBED and VN_PARTS. When COMMAND fails, the
+# logs of the cluster's components are kept in target/testbed-logs/NAME.
+set -euo pipefail
+TESTBED=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=tests/testbed/lib.sh
+source "$TESTBED/lib.sh"
+
+(($# >= 3)) || die 'usage: with-cluster.sh NAME PARTS COMMAND...'
+export VN_TESTBED=$1 VN_PARTS=$2
+shift 2
+KEPT="$TESTBED/../../target/testbed-logs/$VN_TESTBED"
+
+finish() {
+	local status=$?
+	trap - EXIT
+	rm -rf "$KEPT"
+	if ((status != 0)); then
+		mkdir -p "$(dirname "$KEPT")"
+		cp -r "$("$TESTBED/cluster.sh" state)/logs" "$KEPT" 2>/dev/null && say "the cluster's logs are in target/testbed-logs/$VN_TESTBED"
+	fi
+	"$TESTBED/cluster.sh" down || status=1
+	exit "$status"
+}
+
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+"$TESTBED/cluster.sh" up
+"$TESTBED/cluster.sh" exec "$@"
