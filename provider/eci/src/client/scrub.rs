@@ -3,7 +3,7 @@
 //! A message may quote the request: a parameter that was refused, or, with a signature error, the text that was signed, session
 //! token included.
 
-use provider::request::{Container, CreateContainerGroup, EnvValue};
+use provider::request::{CreateContainerGroup, VolumeSource};
 
 use crate::Credentials;
 
@@ -46,20 +46,22 @@ pub(super) fn message(
     }
 }
 
-/// Removes what the mapping marked as sensitive in `request`.
+/// Removes what the mapping marked as sensitive in `request`: passwords, environment and files, the latter as bytes and as they are
+/// on the wire.
 pub(super) fn parameters(text: &mut String, request: &CreateContainerGroup) {
-    for credential in &request.registry_credentials {
-        remove(text, &credential.password.0);
+    for (key, value) in provider::params::create_params(request) {
+        let environment = key.contains(".EnvironmentVar.") && key.ends_with(".Value");
+        if environment || key.ends_with(".Password") || key.ends_with(".Content") {
+            remove(text, &value);
+        }
     }
-    let values = |containers: &[Container], text: &mut String| {
-        for var in containers.iter().flat_map(|container| &container.env) {
-            if let EnvValue::Literal(value) = &var.value {
-                remove(text, &value.0);
+    for volume in &request.volumes {
+        if let VolumeSource::ConfigFile { files, .. } = &volume.source {
+            for content in files.iter().filter_map(|file| std::str::from_utf8(&file.content).ok()) {
+                remove(text, content.trim());
             }
         }
-    };
-    values(&request.init_containers, text);
-    values(&request.containers, text);
+    }
 }
 
 fn remove(text: &mut String, secret: &str) {
@@ -71,7 +73,7 @@ fn remove(text: &mut String, secret: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use provider::request::EnvVar;
+    use provider::request::{Container, EnvValue, EnvVar};
 
     #[test]
     fn secrets_are_cut_out() {
