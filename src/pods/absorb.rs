@@ -17,8 +17,9 @@ use crate::pods::trouble::{Trouble, TroubleKind};
 const FIRST_LOOK: Duration = Duration::from_millis(500);
 /// Looks after that.
 const NEXT_LOOK: Duration = Duration::from_secs(2);
-/// A create that ECI "accepted" and that no trusted answer shows for so long never took effect.
-const GIVE_UP_LOOKING: SignedDuration = SignedDuration::from_secs(180);
+/// A create that ECI "accepted" and that no answer shows for so long is sent again, with the same token: whether the group
+/// exists or not, and whether the answers lied or not, there is exactly one after that.
+const SEND_AGAIN: SignedDuration = SignedDuration::from_secs(180);
 
 /// What an effect's result taught, for logs, metrics and Events.
 #[derive(Clone, Debug, PartialEq)]
@@ -178,12 +179,14 @@ fn absorb_find(record: &mut PodRecord, outcome: FindOutcome, now: Timestamp, jit
             record.trouble = None;
             Lesson::Adopted { id }
         }
-        FindOutcome::NotThere if now.duration_since(since) >= GIVE_UP_LOOKING => {
-            record.group = GroupState::Absent { attempt: attempt + 1 };
-            Lesson::Nothing
-        }
         FindOutcome::NotThere => {
-            record.group = look_again;
+            let resend = resend || now.duration_since(since) >= SEND_AGAIN;
+            record.group = GroupState::Accepted {
+                attempt,
+                since,
+                look_at: now + NEXT_LOOK,
+                resend,
+            };
             Lesson::Nothing
         }
         FindOutcome::Failed(Failure { message, .. }) => {

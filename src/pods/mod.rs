@@ -24,6 +24,8 @@ pub mod events;
 pub mod figures;
 pub mod input;
 mod lookup;
+#[cfg(test)]
+mod model;
 pub mod poll;
 pub mod publish;
 pub mod reconcile;

@@ -143,7 +143,7 @@ pub fn due(record: &PodRecord, now: Timestamp) -> Publish {
 /// The write that is due.
 pub fn prepare(record: &PodRecord, now: Timestamp) -> Option<Write> {
     let status = wanted(record, now)?;
-    let mut body = status::patch(&status, &record.facts);
+    let mut body = status::patch(&record.facts.uid, &status);
     let (annotations, attempt, annotated) = written_back(record);
     if !annotations.is_empty() {
         body["metadata"]["annotations"] = Value::Object(annotations);

@@ -1,0 +1,381 @@
+//! Property test: a pod's record against a small model of the cloud, with lost answers, refusals and lying lists.
+//!
+//! The record and the two pure functions around it ([`decide`], [`absorb`]) are the real ones; the world is the smallest that
+//! can break them: at most a few groups, each known by its token.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use proptest::prelude::*;
+use provider::error::ErrorClass;
+use provider::group::{GroupStatus, ObservedGroup};
+use provider::request::RestartPolicy;
+use provider::sizes::Size;
+use provider::status::{ContainerFacts, PodFacts, Previous};
+
+use crate::pods::absorb::absorb;
+use crate::pods::decide::{Decision, decide};
+use crate::pods::input::{
+    CreateOutcome, Created, DeleteOutcome, Failure, FindOutcome, Outcome, PublishOutcome, Written,
+};
+use crate::pods::publish::{self, Write};
+use crate::pods::record::{Deletion, Desired, GroupState, Observed, PodRecord};
+
+/// What happens next in the world.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    /// Time passes.
+    Wait(u16),
+    /// The effect under way takes place, and this becomes of its answer.
+    Answer(Answer),
+    /// The user deletes the pod, with or without grace.
+    Delete { forced: bool },
+    /// The object vanishes from the API server.
+    Vanish,
+    /// The cloud gives the group its resources, or has none.
+    Schedule { stock: bool },
+    /// The poller sees the truth about the group.
+    Poll,
+}
+
+/// What becomes of a call.
+#[derive(Clone, Copy, Debug)]
+enum Answer {
+    /// It takes effect and says so.
+    Ok,
+    /// It takes effect, and the answer is lost.
+    Lost,
+    /// It does not take effect, and nobody knows.
+    NeverSent,
+    /// Refused for now.
+    Throttled,
+    /// Refused: no stock.
+    NoStock,
+    /// The caller has no rights: reading calls answer with nothing.
+    Blind,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let answer = prop_oneof![
+        4 => Just(Answer::Ok),
+        1 => Just(Answer::Lost),
+        1 => Just(Answer::NeverSent),
+        1 => Just(Answer::Throttled),
+        1 => Just(Answer::NoStock),
+        1 => Just(Answer::Blind),
+    ];
+    prop_oneof![
+        4 => (1u16..400).prop_map(Step::Wait),
+        8 => answer.prop_map(Step::Answer),
+        1 => any::<bool>().prop_map(|forced| Step::Delete { forced }),
+        1 => Just(Step::Vanish),
+        2 => prop::bool::weighted(0.7).prop_map(|stock| Step::Schedule { stock }),
+        3 => Just(Step::Poll),
+    ]
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Group {
+    attempt: u32,
+    status: GroupStatus,
+    /// DeleteContainerGroup was accepted; it ends at the next look.
+    deleted: bool,
+    alive: bool,
+}
+
+struct World {
+    now: Timestamp,
+    groups: Vec<Group>,
+    /// Attempt number on the pod.
+    attempt_on_pod: u32,
+    removed: bool,
+    record: PodRecord,
+    /// The effect under way, with the status it writes: like the loop, it is prepared at once.
+    pending: Option<(Decision, Option<Write>)>,
+    forgotten: bool,
+}
+
+impl World {
+    fn new() -> Self {
+        let now = Timestamp::from_second(1_000_000).expect("in range");
+        let facts = PodFacts {
+            uid: "u".into(),
+            namespace: "n".into(),
+            name: "p".into(),
+            node_ip: Arc::from("10.0.0.1"),
+            generation: None,
+            created: Some(now),
+            deletion_requested: false,
+            restart_policy: RestartPolicy::Always,
+            active_deadline_seconds: None,
+            containers: vec![ContainerFacts {
+                name: "c".into(),
+                image: "i".into(),
+                readiness_probe: false,
+            }],
+            init_containers: Vec::new(),
+            readiness_gates: Vec::new(),
+            previous: Previous::default(),
+        };
+        let record = PodRecord::new(facts, Desired::default(), GroupState::Absent { attempt: 0 }, now);
+        let (attempt_on_pod, groups) = (0, Vec::new());
+        Self {
+            now,
+            groups,
+            attempt_on_pod,
+            removed: false,
+            record,
+            pending: None,
+            forgotten: false,
+        }
+    }
+
+    /// Groups that run or may run, and so cost money.
+    fn alive(&self) -> usize {
+        self.groups.iter().filter(|g| g.alive && g.status != GroupStatus::ScheduleFailed).count()
+    }
+
+    fn id(attempt: u32) -> Arc<str> {
+        Arc::from(format!("eci-{attempt}"))
+    }
+
+    /// What the loop does between inputs: decides, and starts the effect.
+    fn consider(&mut self) {
+        match decide(&self.record, self.now) {
+            Decision::Wait(_) => {}
+            Decision::Forget => {
+                assert_eq!(
+                    self.alive(),
+                    0,
+                    "forgot a pod whose group lives: {:?}",
+                    self.record.group
+                );
+                self.forgotten = true;
+            }
+            effect => {
+                let write = publish::prepare(&self.record, self.now).filter(|_| effect == Decision::Publish);
+                assert_eq!(
+                    write.is_some(),
+                    effect == Decision::Publish,
+                    "nothing to write: {:?}",
+                    self.record
+                );
+                self.record.busy = true;
+                self.pending = Some((effect, write));
+            }
+        }
+    }
+
+    fn create(&mut self, attempt: u32, answer: Answer) -> CreateOutcome {
+        let failure = |class| {
+            CreateOutcome::Cloud(Failure {
+                class,
+                message: String::new(),
+            })
+        };
+        let known = self.groups.iter().any(|g| g.attempt == attempt);
+        let make = |world: &mut Self| {
+            if !known {
+                assert!(
+                    attempt <= world.attempt_on_pod,
+                    "attempt {attempt} was used before it was on the pod"
+                );
+                assert_eq!(world.alive(), 0, "a second group was made");
+                world.groups.push(Group {
+                    attempt,
+                    status: GroupStatus::Scheduling,
+                    deleted: false,
+                    alive: true,
+                });
+            }
+        };
+        match answer {
+            // The request cannot be rebuilt byte for byte.
+            Answer::Ok | Answer::Blind if known => failure(ErrorClass::AlreadyAccepted),
+            Answer::Ok => {
+                make(self);
+                CreateOutcome::Created(Created {
+                    id: Self::id(attempt),
+                    size: Size::default(),
+                    asked: Size::default(),
+                    weakened: Vec::new(),
+                })
+            }
+            Answer::Lost => {
+                make(self);
+                failure(ErrorClass::UnknownOutcome)
+            }
+            Answer::NeverSent => failure(ErrorClass::UnknownOutcome),
+            Answer::Throttled => failure(ErrorClass::Throttle),
+            Answer::NoStock if known => failure(ErrorClass::AlreadyAccepted),
+            Answer::NoStock => failure(ErrorClass::Stock),
+            Answer::Blind => failure(ErrorClass::Credentials),
+        }
+    }
+
+    fn answer(&mut self, answer: Answer) {
+        let Some((effect, write)) = self.pending.take() else {
+            return;
+        };
+        let failed = || Failure {
+            class: ErrorClass::Transient,
+            message: String::new(),
+        };
+        let outcome = match effect {
+            Decision::Create { attempt } => Outcome::Created(self.create(attempt, answer)),
+            Decision::Find { attempt, resend } => {
+                let there = self.groups.iter().find(|g| g.alive).map(|g| Self::id(g.attempt));
+                Outcome::Found(match (answer, there) {
+                    (Answer::Lost | Answer::NeverSent | Answer::Throttled, _) => FindOutcome::Failed(failed()),
+                    (Answer::Ok | Answer::NoStock, Some(id)) => FindOutcome::Found(id),
+                    (_, _) if resend => FindOutcome::Resent(self.create(attempt, answer)),
+                    _ => FindOutcome::NotThere,
+                })
+            }
+            Decision::DeleteGroup { id, force } => Outcome::GroupDeleted(self.delete(&id, force, answer)),
+            Decision::Publish => Outcome::Published(match (answer, write) {
+                (Answer::Ok, Some(write)) => {
+                    self.attempt_on_pod = self.attempt_on_pod.max(write.attempt);
+                    PublishOutcome::Written(Written {
+                        fingerprint: provider::status::fingerprint(&write.status),
+                        resource_version: 1,
+                        attempt: write.attempt,
+                        annotated: write.annotated,
+                        previous: Previous::of(&write.status),
+                        finished: matches!(write.status.phase.as_deref(), Some("Succeeded" | "Failed")),
+                        running: write.status.phase.as_deref() == Some("Running"),
+                    })
+                }
+                _ => PublishOutcome::Failed(String::new()),
+            }),
+            Decision::RemoveObject => {
+                assert_eq!(self.alive(), 0, "removed the object of a pod whose group lives");
+                self.removed |= matches!(answer, Answer::Ok | Answer::Lost);
+                Outcome::ObjectRemoved(if matches!(answer, Answer::Ok) {
+                    Ok(())
+                } else {
+                    Err(String::new())
+                })
+            }
+            Decision::Wait(_) | Decision::Forget => return,
+        };
+        absorb(&mut self.record, outcome, self.now, 0.5);
+    }
+
+    fn delete(&mut self, id: &str, force: bool, answer: Answer) -> Result<DeleteOutcome, Failure> {
+        if !matches!(answer, Answer::Ok | Answer::Lost) {
+            return Err(Failure {
+                class: ErrorClass::Transient,
+                message: String::new(),
+            });
+        }
+        let group = self.groups.iter_mut().find(|g| g.alive && *Self::id(g.attempt) == *id);
+        let found = group.is_some();
+        if let Some(group) = group {
+            group.deleted = true;
+        }
+        match answer {
+            Answer::Lost => Err(Failure {
+                class: ErrorClass::UnknownOutcome,
+                message: String::new(),
+            }),
+            _ if found => Ok(DeleteOutcome::Accepted { force }),
+            _ => Ok(DeleteOutcome::NotFound),
+        }
+    }
+
+    fn poll(&mut self) {
+        for group in &mut self.groups {
+            group.alive &= !group.deleted;
+        }
+        let GroupState::Present { id, .. } = &self.record.group else {
+            return;
+        };
+        let group = self.groups.iter().find(|g| g.alive && Self::id(g.attempt) == *id);
+        if let Some(group) = group {
+            let changed = self.now;
+            let group = observed(id, group.status.clone());
+            self.record.observed = Some(Observed {
+                hash: 1,
+                group,
+                changed,
+            });
+        }
+    }
+
+    fn step(&mut self, step: Step) {
+        match step {
+            Step::Wait(seconds) => self.now += Duration::from_secs(seconds.into()),
+            Step::Answer(answer) => self.answer(answer),
+            Step::Delete { forced } => {
+                let deadline = self.now + Duration::from_secs(if forced { 0 } else { 30 });
+                self.record
+                    .desired
+                    .deletion
+                    .get_or_insert(Deletion { deadline, forced });
+            }
+            Step::Vanish => self.record.desired.gone = true,
+            Step::Schedule { stock } => {
+                for group in self.groups.iter_mut().filter(|g| g.status == GroupStatus::Scheduling) {
+                    group.status = if stock {
+                        GroupStatus::Running
+                    } else {
+                        GroupStatus::ScheduleFailed
+                    };
+                }
+            }
+            Step::Poll => self.poll(),
+        }
+        if !self.forgotten {
+            self.consider();
+        }
+        assert!(self.alive() <= 1);
+    }
+}
+
+fn observed(id: &str, status: GroupStatus) -> ObservedGroup {
+    ObservedGroup {
+        id: id.to_owned(),
+        name: String::new(),
+        status,
+        pod_ip: None,
+        zone_id: None,
+        size: None,
+        tags: Vec::new(),
+        uuid: None,
+        created: None,
+        start_time: None,
+        finished: None,
+        containers: Vec::new(),
+        init_containers: None,
+        conditions: Vec::new(),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    /// Whatever is lost, refused or hidden: never two groups, no object removed before its group; and once the world
+    /// behaves, a pod that stays has its group, and of a pod that goes nothing is left.
+    #[test]
+    fn one_group_while_it_lives_and_none_after(steps in prop::collection::vec(step(), 1..60)) {
+        let mut world = World::new();
+        world.consider();
+        for step in steps {
+            world.step(step);
+        }
+        for _ in 0..200 {
+            for step in [Step::Answer(Answer::Ok), Step::Schedule { stock: true }, Step::Wait(1), Step::Poll] {
+                world.step(step);
+            }
+        }
+        let desired = &world.record.desired;
+        if desired.gone || desired.deletion.is_some() {
+            prop_assert!(world.groups.iter().all(|g| !g.alive), "leaked: {:?}", world.record);
+            prop_assert!(world.forgotten, "stuck: {:?}", world.record);
+        } else {
+            prop_assert_eq!(world.alive(), 1, "lost: {:?}", world.record);
+        }
+    }
+}
