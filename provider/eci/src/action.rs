@@ -59,6 +59,11 @@ impl Action {
         Self::ALL.into_iter().find(|action| action.name() == name)
     }
 
+    /// Whether a request can have an effect. Of one that cannot, no outcome is unknown: it just failed.
+    pub(crate) fn has_effect(self) -> bool {
+        matches!(self, Self::CreateContainerGroup | Self::DeleteContainerGroup)
+    }
+
     /// Whether a request names an existing group, so that "not found" can mean that group.
     pub(crate) fn names_a_group(self) -> bool {
         match self {

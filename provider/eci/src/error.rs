@@ -25,6 +25,10 @@ struct Parts {
 
 impl Error {
     pub(crate) fn new(action: Action, class: ErrorClass, message: impl Into<String>) -> Self {
+        let class = match class {
+            ErrorClass::UnknownOutcome if !action.has_effect() => ErrorClass::Transient,
+            class => class,
+        };
         Self(Box::new(Parts {
             class,
             action,
@@ -48,12 +52,13 @@ impl Error {
         self
     }
 
-    pub(crate) fn with_class(mut self, class: ErrorClass) -> Self {
-        self.0.class = class;
+    pub(crate) fn of_unknown_outcome(mut self) -> Self {
+        self.0.class = ErrorClass::UnknownOutcome;
         self
     }
 
-    /// What it means and what to do about it.
+    /// What it means and what to do about it. `UnknownOutcome` is for creates and deletes only: a call that reads and did not get
+    /// through is `Transient`.
     pub fn class(&self) -> ErrorClass {
         self.0.class
     }

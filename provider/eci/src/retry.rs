@@ -130,6 +130,9 @@ impl Attempts {
     pub(crate) fn next(&mut self, took: Duration, remedy: Remedy, at_least: Option<Duration>, random: f64) -> Next {
         self.made += 1;
         self.spent += took;
+        if self.spent >= self.policy.deadline {
+            return Next::GiveUp;
+        }
         let delay = match remedy {
             Remedy::None => return Next::GiveUp,
             Remedy::FixClock if self.clock_fixed => return Next::GiveUp,
@@ -219,6 +222,19 @@ mod tests {
         assert_eq!(attempts.timeout(), Duration::from_secs(3));
         attempts.next(Duration::from_secs(9), Remedy::BackOff, None, 0.0);
         assert_eq!(attempts.timeout(), Duration::from_secs(1));
+    }
+
+    #[test]
+    fn nothing_is_tried_after_the_deadline() {
+        for remedy in [
+            Remedy::BackOff,
+            Remedy::ShortDelay,
+            Remedy::FixClock,
+            Remedy::RefreshCredentials,
+        ] {
+            let next = Attempts::new(POLICY).next(Duration::from_secs(10), remedy, None, 0.0);
+            assert_eq!(next, Next::GiveUp, "{remedy:?}");
+        }
     }
 
     #[test]

@@ -121,24 +121,15 @@ impl Transport for ReqwestTransport {
 }
 
 fn from_reqwest(error: reqwest::Error) -> TransportError {
-    let sent = !(error.is_connect() || error.is_builder() || error.is_request() && is_refused(&error));
+    // Connecting includes the TLS handshake; nothing of the request is sent before both are done.
+    let sent = !(error.is_connect() || error.is_builder());
+    // The URL says nothing that the caller does not know, and might hold parameters.
     let error = error.without_url();
     if sent {
         TransportError::interrupted(error)
     } else {
         TransportError::not_sent(error)
     }
-}
-
-fn is_refused(error: &reqwest::Error) -> bool {
-    let mut source = error.source();
-    while let Some(error) = source {
-        if let Some(io) = error.downcast_ref::<std::io::Error>() {
-            return io.kind() == std::io::ErrorKind::ConnectionRefused;
-        }
-        source = error.source();
-    }
-    false
 }
 
 /// A tower service in memory instead of a network: for tests, and for running against a server in the same process.

@@ -198,6 +198,20 @@ async fn an_answer_that_cannot_be_read_is_an_unknown_outcome() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_reading_call_has_no_unknown_outcome() {
+    for replies in [
+        (0..4).map(|_| Reply::Interrupted).collect::<Vec<_>>(),
+        (0..4).map(|_| error(500, "InternalError")).collect(),
+        vec![ok("<html>")],
+    ] {
+        let script = Script::of(replies);
+        let failed = client(&script).list_usage().await.expect_err("it failed");
+        assert_eq!(failed.class(), ErrorClass::Transient, "{failed:?}");
+        script.finish();
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_other_side_says_how_long_to_wait() {
     let wait = |name, value| error_with(400, "Throttling", "slow down", vec![(name, value)]);
     let (_, seen) = create(vec![

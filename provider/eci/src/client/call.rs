@@ -206,7 +206,7 @@ fn refusal(
 fn settle(error: Error, maybe_done: bool) -> Error {
     match error.class() {
         ErrorClass::Transient | ErrorClass::Throttle | ErrorClass::Credentials if maybe_done => {
-            error.with_class(ErrorClass::UnknownOutcome)
+            error.of_unknown_outcome()
         }
         _ => error,
     }
