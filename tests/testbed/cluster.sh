@@ -2,7 +2,7 @@
 # A real cluster in namespaces of its own; see usage below and README.md.
 set -euo pipefail
 TESTBED=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-for part in lib.sh components.sh cluster/{settings,holder,process,pki,control-plane,dns,store,engine,virtual-node,external,lifecycle}.sh; do
+for part in lib.sh components.sh cluster/{settings,holder,process,pki,control-plane,dns,store,worker,engine,virtual-node,external,lifecycle}.sh; do
 	# shellcheck source=/dev/null
 	source "$TESTBED/$part"
 done
@@ -19,7 +19,8 @@ usage() {
 		  start|restart NAME [IP]    starts or restarts one component (agent and coredns can move to IP)
 		  stop|kill NAME             ends one component with SIGTERM or SIGKILL
 		  state                      prints the folder of its files
-		components: etcd apiserver kube-controller-manager kube-scheduler coredns store engine mock-eci relay agent
+		components: etcd apiserver kube-controller-manager kube-scheduler coredns store
+		            containerd kubelet kube-proxy engine mock-eci relay agent
 		environment: VN_TESTBED (name of the instance), VN_PARTS (what to start); README.md has the rest
 	TEXT
 	exit 2
@@ -72,6 +73,7 @@ main() {
 		load_image "$1"
 		;;
 	start | restart)
+		recall_choices
 		name=$(full_name "${1-}")
 		[[ $# == 1 || $name == agent || $name == coredns ]] || die "$name has one address only"
 		[[ $command == start ]] || stop_daemon "$name"

@@ -4,6 +4,7 @@
 #
 #   setup.sh           what the testbed and the suites need
 #   setup.sh lint      what `make check` needs
+#   setup.sh worker    what a real worker (ECS=1) needs besides
 #   setup.sh check     as without an argument, but installs nothing
 set -euo pipefail
 TESTBED=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -13,6 +14,10 @@ source "$TESTBED/lib.sh"
 # Each row: a command, or a file with its path, and the Debian package that has it.
 LINT='
 shellcheck   shellcheck
+'
+WORKER='
+containerd          containerd
+/usr/lib/cni/bridge containernetworking-plugins
 '
 RUN='
 awk          mawk
@@ -80,7 +85,8 @@ main() {
 		need_cargo
 		;;
 	lint) provide "$LINT" yes ;;
-	*) die 'usage: setup.sh [lint | check]' ;;
+	worker) provide "$WORKER" yes ;;
+	*) die 'usage: setup.sh [lint | worker | check]' ;;
 	esac
 }
 

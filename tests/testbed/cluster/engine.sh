@@ -78,8 +78,10 @@ with_engine() {
 
 podman() { with_engine inside podman "$@"; }
 
-# load_image ARCHIVE: loads a Docker archive, and prints the names of what was in it.
+# load_image ARCHIVE: loads a Docker archive into the engine (and the worker), and prints the
+# names of what was in it.
 load_image() {
+	! has_worker || load_worker_image "$1" >/dev/null
 	if is_external; then
 		curl --silent --show-error --fail --unix-socket "$(engine_socket)" --header 'Content-Type: application/x-tar' \
 			--data-binary "@$1" http://docker/v1.41/images/load | jq -r '.stream // .error'

@@ -7,6 +7,7 @@ components_of() {
 	control-plane) printf '%s\n' etcd kube-apiserver kube-controller-manager kube-scheduler ;;
 	dns) echo coredns ;;
 	store) echo store ;;
+	worker) printf '%s\n' containerd kubelet kube-proxy ;;
 	engine) echo engine ;;
 	cloud) echo mock-eci ;;
 	node) is_external || echo relay && echo agent ;;
@@ -26,6 +27,7 @@ ready() { "ready_${1//-/_}"; }
 # programs: what has to be built (or taken from KUBEBUILDER_ASSETS) for the parts to start.
 programs() {
 	! has_part control-plane || printf '%s\n' etcd kube-apiserver kube-controller-manager kube-scheduler kubectl
+	! has_part worker || printf '%s\n' kubelet kube-proxy
 	! has_part dns || echo coredns
 	! has_part store || echo versitygw
 }
@@ -35,7 +37,8 @@ prepare() {
 	local name
 	"$TESTBED/setup.sh"
 	for name in $(programs); do component "$name" >/dev/null; done
-	! has_part engine || "$TESTBED/image/busybox/build.sh" >/dev/null
+	! has_part worker || "$TESTBED/setup.sh" worker
+	! { has_part engine || has_part worker; } || "$TESTBED/image/busybox/build.sh" >/dev/null
 	if has_part cloud || has_part node; then build_programs; fi
 }
 
@@ -50,12 +53,12 @@ up() {
 	local start=$SECONDS name
 	need_root 'the testbed'
 	[[ -z ${VN_INSIDE-} ]] || die 'up and down are not for use from inside a testbed'
-	[[ -z ${ECS-} || $ECS == 0 ]] || die 'ECS=1 (a real worker beside the virtual node) does not exist yet'
 	if [[ -n ${KUBECONFIG-} ]]; then VN_PARTS=$EXTERNAL_PARTS; fi
 	check_parts
 	prepare
 	down
 	make_state
+	remember_choices
 	trap start_failed EXIT
 	if [[ -n ${KUBECONFIG-} ]]; then touch "$STATE/external"; fi
 	start_holder

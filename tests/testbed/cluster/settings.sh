@@ -13,16 +13,41 @@ STATE_MARK=.virtual-node-testbed
 LOGS=$STATE/logs
 PKI=$STATE/pki
 
+# What was said to `up` holds for components that are started again later, unless said anew.
+CHOICES='VN_AGENT_ARGS VN_BIN_DIR VN_CLUSTER_DNS VN_ECI_LIMITS VN_GROUP_NETWORK VN_NODE_IP VN_ROUTES VN_RUNTIME VN_SCENARIO'
+
+# remember_choices: at `up`, records them.
+remember_choices() {
+	local name
+	for name in $CHOICES; do
+		[[ -z ${!name-} ]] || printf '%s=%q\n' "$name" "${!name}"
+	done >"$STATE/config/choices"
+}
+
+# recall_choices: later, sets those that are not set.
+recall_choices() {
+	local line name
+	[[ -e $STATE/config/choices ]] || return 0
+	while read -r line; do
+		name=${line%%=*}
+		[[ -v $name ]] || eval "$line"
+	done <"$STATE/config/choices"
+}
+
 # Which parts to start: a list out of these, or "all". Each needs those before it.
 #   control-plane  etcd, kube-apiserver, kube-controller-manager, kube-scheduler
 #   dns            CoreDNS
 #   store          an S3 store
+#   worker         a real worker: containerd, kubelet, kube-proxy (with ECS=1 only)
 #   engine         a container engine (podman) and the network of the container groups
 #   cloud          mock-eci
 #   node           the relay and the agent
-ALL_PARTS=control-plane,dns,store,engine,cloud,node
+ALL_PARTS=control-plane,dns,store,worker,engine,cloud,node
 VN_PARTS=${VN_PARTS:-all}
-[[ $VN_PARTS != all ]] || VN_PARTS=$ALL_PARTS
+if [[ $VN_PARTS == all ]]; then
+	VN_PARTS=$ALL_PARTS
+	[[ ${ECS:-0} != 0 ]] || VN_PARTS=${ALL_PARTS/worker,/}
+fi
 # A cluster of the user's own has all but these.
 EXTERNAL_PARTS=cloud,node
 
@@ -35,6 +60,7 @@ AGENT_IPS=(172.31.0.10 172.31.0.11)
 RELAY_IP=172.31.0.20
 STORE_IP=172.31.0.30
 WORKER_IP=172.31.0.40
+WORKER_SUBNET=10.90.0.0/16
 DNS_IPS=(172.31.0.53 172.31.0.54)
 
 # The network of the container groups, and the cluster's services (which no kube-proxy serves).

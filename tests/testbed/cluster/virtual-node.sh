@@ -75,7 +75,7 @@ start_agent() {
 		)
 	fi
 	# Alone, the node takes every pod; beside a worker, those that tolerate its taint.
-	[[ -e $STATE/config/worker ]] || is_external || flags+=(--register-with-taints '')
+	has_worker || is_external || flags+=(--register-with-taints '')
 	if [[ -n ${VN_AGENT_ARGS-} ]]; then
 		local -a more
 		read -ra more <<<"$VN_AGENT_ARGS"
