@@ -5,8 +5,11 @@ use std::sync::{Arc, OnceLock};
 use futures::FutureExt as _;
 
 use super::{
-    Credentials, CredentialsError, EnvCredentials, Environment, ProfileCredentials, ProvideCredentials, Provided,
+    Credentials, CredentialsError, EnvCredentials, Environment, OidcCredentials, ProfileCredentials,
+    ProvideCredentials, Provided, RamRoleCredentials,
 };
+use crate::Transport;
+use crate::clock::Clock;
 
 /// Asks each source in turn: one that is not configured passes on, one that is configured and fails ends the search, so that a
 /// mistake in a file is reported and not covered up by another identity. The source that answered first is kept from then on.
@@ -25,7 +28,20 @@ impl Chain {
         }
     }
 
-    /// The default order of Alibaba Cloud's SDKs, as far as supported: environment variables, then the profile file.
+    /// The default order of Alibaba Cloud's SDKs: environment variables, an OIDC token (RRSA in ACK), the profile file, and last the
+    /// role of the ECS instance. The SDKs' CLI profile and credentials URI are left out.
+    ///
+    /// Nothing is sent before credentials are asked for, and the instance's metadata service only if all others are not configured.
+    pub fn full_order(environment: &Environment, transport: Arc<dyn Transport>, clock: Arc<dyn Clock>) -> Self {
+        Self::new(vec![
+            Box::new(EnvCredentials::new(environment.clone())),
+            Box::new(OidcCredentials::new(environment, transport.clone(), clock.clone())),
+            Box::new(ProfileCredentials::new(environment)),
+            Box::new(RamRoleCredentials::new(environment, transport, clock)),
+        ])
+    }
+
+    /// The sources of [`Self::full_order`] that need no network: environment variables, then the profile file.
     pub fn default_order(environment: &Environment) -> Self {
         Self::new(vec![
             Box::new(EnvCredentials::new(environment.clone())),
@@ -90,6 +106,36 @@ mod tests {
         };
         assert_eq!(id(&from_env).await, "env");
         assert_eq!(id(&from_file).await, "file");
+    }
+
+    #[tokio::test]
+    async fn the_network_is_asked_last() {
+        type Body = http_body_util::Full<bytes::Bytes>;
+        let service = tower::service_fn(|request: http::Request<Body>| async move {
+            assert_eq!(request.uri().host(), Some("100.100.100.200"));
+            let body = if request.uri().path().ends_with("/r") {
+                r#"{"Code":"Success","AccessKeyId":"role","AccessKeySecret":"s","SecurityToken":"t"}"#
+            } else {
+                "r"
+            };
+            Ok::<_, std::convert::Infallible>(http::Response::new(Body::from(body)))
+        });
+        let transport = Arc::new(crate::TowerTransport::<_, Body>::new(service));
+        let id = async |variables: &[(&str, &str)]| {
+            let environment = Environment::of(variables.iter().copied());
+            let clock = Arc::new(crate::clock::SystemClock);
+            let chain = Chain::full_order(&environment, transport.clone(), clock);
+            chain.provide().await.expect("a key").access_key_id.clone()
+        };
+        assert_eq!(id(&[]).await, "role");
+        assert_eq!(
+            id(&[
+                ("ALIBABA_CLOUD_ACCESS_KEY_ID", "env"),
+                ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "s")
+            ])
+            .await,
+            "env"
+        );
     }
 
     #[tokio::test]

@@ -1,14 +1,19 @@
 //! Who we are to ECI: sources of access keys, one file each, and the chain that tries them in order.
 
+mod cached;
 mod chain;
 mod env;
 mod environment;
+mod oidc;
 mod profile;
+mod ram_role;
 
 pub use chain::Chain;
 pub use env::EnvCredentials;
 pub use environment::Environment;
+pub use oidc::OidcCredentials;
 pub use profile::ProfileCredentials;
+pub use ram_role::RamRoleCredentials;
 
 use std::fmt;
 use std::sync::Arc;
