@@ -74,6 +74,17 @@ impl Clock {
             .unwrap_or(Timestamp::MAX)
     }
 
+    /// Time now as somebody sees it who knows of no jumps: wall clock at start plus what has passed since.
+    pub fn unsteered(&self) -> Timestamp {
+        let passed = SignedDuration::try_from(self.0.origin.elapsed()).unwrap_or(SignedDuration::MAX);
+        self.0.start.saturating_add(passed).unwrap_or(Timestamp::MAX)
+    }
+
+    /// The machine's wall clock, whatever this clock says.
+    pub fn wall(&self) -> Timestamp {
+        Timestamp::now()
+    }
+
     /// Jumps forward and wakes every sleeper.
     pub fn advance(&self, by: Duration) {
         let by = i64::try_from(by.as_nanos()).unwrap_or(i64::MAX);

@@ -1,0 +1,18 @@
+//! The docker runtime against a real container engine.
+//!
+//! Needs `DOCKER_HOST`, the image `localhost/virtual-node/busybox:1` (any busybox under that name; or name another one in
+//! `MOCK_ECI_TEST_IMAGE`) and a network, `bridge` or what `MOCK_ECI_TEST_NETWORK` says. The testbed has all of it:
+//!
+//! ```text
+//! DOCKER_HOST=unix:///… MOCK_ECI_TEST_NETWORK=eci cargo test -p mock-eci --features docker-tests --test docker
+//! ```
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test may fail")]
+
+#[path = "docker/bed.rs"]
+mod bed;
+#[path = "docker/ending.rs"]
+mod ending;
+#[path = "docker/life.rs"]
+mod life;
+#[path = "docker/shape.rs"]
+mod shape;
