@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::{self as core, ContainerPort, VolumeMount};
 use super::env::Environment;
 use super::rejection::Findings;
 use super::{Context, probes, resources, security};
-use crate::request::{self, VolumeSource};
+use crate::request;
 
 /// Which list a container stands in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,12 +16,11 @@ pub(super) enum Kind {
     Main,
 }
 
-/// The container at `path`; `volumes` are the group's, already mapped.
+/// The container at `path`.
 pub(super) fn container(
     cx: &Context<'_>,
     container: &core::Container,
     kind: Kind,
-    volumes: &[request::Volume],
     path: &str,
     findings: &mut Findings,
 ) -> request::Container {
@@ -97,9 +96,9 @@ pub(super) fn container(
         .enumerate()
         .map(|(index, one)| {
             mount(
+                cx,
                 one,
                 &environment,
-                volumes,
                 &format!("{path}.volumeMounts[{index}]"),
                 findings,
             )
@@ -232,9 +231,9 @@ fn map_ports(ports: &[ContainerPort], path: &str, findings: &mut Findings) -> Ve
 }
 
 fn mount(
+    cx: &Context<'_>,
     mount: &VolumeMount,
     environment: &Environment,
-    volumes: &[request::Volume],
     path: &str,
     findings: &mut Findings,
 ) -> request::VolumeMount {
@@ -247,7 +246,7 @@ fn mount(
         sub_path,
         sub_path_expr,
     } = mount;
-    let volume = volumes.iter().find(|volume| volume.name == *name);
+    let volume = cx.spec.volumes.iter().flatten().find(|volume| volume.name == *name);
     if volume.is_none() {
         findings.invalid(format!("{path}.name"), format!("the pod has no volume `{name}`"));
     }
@@ -261,10 +260,16 @@ fn mount(
         findings.invalid(format!("{path}.subPath"), "it must be a relative path without `..`");
     }
     // A kubelet mounts files it wrote itself read-only, whatever the pod says.
-    let files = matches!(
-        volume.map(|volume| &volume.source),
-        Some(VolumeSource::ConfigFile { .. })
-    );
+    let files = volume.is_some_and(|volume| {
+        let core::Volume {
+            config_map,
+            secret,
+            projected,
+            downward_api,
+            ..
+        } = volume;
+        config_map.is_some() || secret.is_some() || projected.is_some() || downward_api.is_some()
+    });
     request::VolumeMount {
         name: name.clone(),
         mount_path: mount_path.clone(),

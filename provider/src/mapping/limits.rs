@@ -30,6 +30,7 @@ const ARGS: Bound = Bound {
     documented: 10,
     gateway: 101,
 };
+/// The gateway's bound is not known; taken as that of arguments.
 const COMMAND: Bound = Bound {
     documented: 20,
     gateway: 101,
@@ -239,5 +240,104 @@ fn count(found: usize, bound: Bound, field: &str, what: &str, findings: &mut Fin
             field,
             format!("{found} {what} are more than the {documented} that ECI documents"),
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::{ConfigFile, EnvVar, Volume};
+
+    fn findings_of(request: &CreateContainerGroup) -> (Vec<String>, Vec<String>) {
+        let mut findings = Findings::default();
+        check(request, &mut findings);
+        (
+            findings
+                .rejections
+                .into_iter()
+                .map(|rejection| rejection.field)
+                .collect(),
+            findings.warnings.into_iter().map(|warning| warning.field).collect(),
+        )
+    }
+
+    fn var(key: &str, length: usize) -> EnvVar {
+        EnvVar {
+            key: key.to_owned(),
+            value: EnvValue::Literal("x".repeat(length).into()),
+        }
+    }
+
+    fn with_container(container: Container) -> CreateContainerGroup {
+        CreateContainerGroup {
+            containers: vec![container],
+            ..CreateContainerGroup::default()
+        }
+    }
+
+    #[test]
+    fn documented_limits_warn() {
+        let request = with_container(Container {
+            command: vec!["x".repeat(256), "x".repeat(257)],
+            args: vec![String::new(); 11],
+            env: vec![var("A", 256), var("B", 257), var("with.dot", 1), var("1st", 1)],
+            ..Container::default()
+        });
+        let (rejected, warned) = findings_of(&request);
+        assert_eq!(rejected, Vec::<String>::new());
+        let path = "spec.containers[0]";
+        assert_eq!(
+            warned,
+            ["args", "command[1]", "env[B]", "env[with.dot]", "env[1st]"].map(|field| format!("{path}.{field}"))
+        );
+    }
+
+    #[test]
+    fn gateway_bounds_refuse() {
+        let fits = with_container(Container {
+            env: vec![var("A", 1); 241],
+            ..Container::default()
+        });
+        assert_eq!(findings_of(&fits), (vec![], vec![]));
+        let request = with_container(Container {
+            args: vec![String::new(); 102],
+            env: vec![var("A", 1); 242],
+            ..Container::default()
+        });
+        assert_eq!(
+            findings_of(&request).0,
+            ["spec.containers[0].env", "spec.containers[0].args"]
+        );
+    }
+
+    #[test]
+    fn files_are_counted_each_and_together() {
+        let files = |sizes: &[usize]| {
+            let files = sizes.iter().map(|size| ConfigFile {
+                path: "f".into(),
+                content: vec![0; *size],
+                mode: None,
+            });
+            let source = VolumeSource::ConfigFile {
+                files: files.collect(),
+                default_mode: None,
+            };
+            Volume {
+                name: "v".to_owned(),
+                source,
+            }
+        };
+        let request = |volumes| CreateContainerGroup {
+            volumes,
+            ..CreateContainerGroup::default()
+        };
+        assert_eq!(
+            findings_of(&request(vec![files(&[32 << 10, 28 << 10])])),
+            (vec![], vec![])
+        );
+        let (_, warned) = findings_of(&request(vec![files(&[20 << 10]), files(&[(32 << 10) + 1, 20 << 10])]));
+        assert_eq!(warned, ["spec.volumes[1]", "spec.volumes"]);
+        let (rejected, _) = findings_of(&request(vec![files(&[0; 91])]));
+        assert_eq!(rejected, ["spec.volumes[0]"]);
     }
 }

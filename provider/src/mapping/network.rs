@@ -1,7 +1,5 @@
 //! Names and addresses as a pod sees them: DNS, hosts file, host name, and where the API server is.
 
-use std::collections::BTreeSet;
-
 use k8s_openapi::api::core::v1::{HostAlias, PodDNSConfig};
 
 use super::rejection::Findings;
@@ -155,7 +153,11 @@ fn extend_unique(list: &mut Vec<String>, more: Vec<String>) {
 }
 
 /// `hostAliases`, and in relay mode the API server's Service names. The pod's own come first: the first match wins.
-pub(super) fn host_aliases(cx: &Context<'_>, aliases: Option<&[HostAlias]>) -> Vec<request::HostAlias> {
+pub(super) fn host_aliases(
+    cx: &Context<'_>,
+    aliases: Option<&[HostAlias]>,
+    findings: &mut Findings,
+) -> Vec<request::HostAlias> {
     let mut all: Vec<_> = aliases
         .unwrap_or_default()
         .iter()
@@ -172,6 +174,15 @@ pub(super) fn host_aliases(cx: &Context<'_>, aliases: Option<&[HostAlias]>) -> V
         if cx.namespace() == "default" {
             // There the search path makes the short name mean the Service.
             hostnames.push("kubernetes".to_owned());
+        }
+        for hidden in hostnames
+            .iter()
+            .filter(|name| all.iter().any(|alias| alias.hostnames.contains(name)))
+        {
+            findings.warn(
+                "spec.hostAliases",
+                format!("`{hidden}` hides the API server's address the node gives it"),
+            );
         }
         all.push(request::HostAlias {
             ip: ip.clone(),
@@ -243,19 +254,4 @@ pub(super) fn kubernetes_env(settings: &Settings) -> Vec<(String, String)> {
         (format!("KUBERNETES_PORT_{port}_TCP_ADDR"), host.to_owned()),
     ];
     pairs.into()
-}
-
-/// Warns when an alias of the pod hides a name the node adds.
-pub(super) fn check_aliases(aliases: &[request::HostAlias], findings: &mut Findings) {
-    let mut seen = BTreeSet::new();
-    for alias in aliases {
-        for name in &alias.hostnames {
-            if !seen.insert(name) && name.starts_with("kubernetes") {
-                findings.warn(
-                    "spec.hostAliases",
-                    format!("`{name}` hides the API server's address the node adds"),
-                );
-            }
-        }
-    }
 }

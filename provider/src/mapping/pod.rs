@@ -212,8 +212,7 @@ fn fill(cx: &Context<'_>, request: &mut CreateContainerGroup, findings: &mut Fin
     request.termination_grace_period_seconds = *termination_grace_period_seconds;
     request.share_process_namespace = share_process_namespace.unwrap_or(false);
     request.dns = network::dns(cx, dns_policy.as_deref(), dns_config.as_ref(), findings);
-    request.host_aliases = network::host_aliases(cx, host_aliases.as_deref());
-    network::check_aliases(&request.host_aliases, findings);
+    request.host_aliases = network::host_aliases(cx, host_aliases.as_deref(), findings);
     request.host_name = Some(network::host_name(cx, findings)).filter(|name| !name.is_empty());
     request.registry_credentials = registry::credentials(cx, image_pull_secrets.as_deref(), findings);
     if let Some(context) = security_context {
@@ -226,11 +225,10 @@ fn fill(cx: &Context<'_>, request: &mut CreateContainerGroup, findings: &mut Fin
     if containers.is_empty() {
         findings.invalid("spec.containers", "the pod has no containers");
     }
-    let mapped = &request.volumes;
     let mut all = |list: &[k8s_openapi::api::core::v1::Container], kind: Kind, name: &str| {
         let list = list.iter().enumerate();
         list.map(|(index, container)| {
-            containers::container(cx, container, kind, mapped, &format!("spec.{name}[{index}]"), findings)
+            containers::container(cx, container, kind, &format!("spec.{name}[{index}]"), findings)
         })
         .collect()
     };

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use k8s_openapi::api::core::v1::{ConfigMap, Container, Pod, ProjectedVolumeSource, Secret, Volume};
+use k8s_openapi::api::core::v1::{
+    ConfigMap, Container, Pod, ProjectedVolumeSource, Secret, ServiceAccountTokenProjection, Volume,
+};
 
 use crate::request::Sensitive;
 
@@ -36,7 +38,8 @@ pub struct TokenRef {
     pub path: String,
     /// Its audience; `None` = the API server's own.
     pub audience: Option<String>,
-    /// The life to ask for, in seconds. A kubelet's default is 3600.
+    /// The life to ask for, in seconds: the pod's own wish for the API server's audience (a kubelet's default is 3600, and
+    /// the API server makes a year of the usual 3607), a year for any other, since files of a group are not renewed.
     pub expiration_seconds: i64,
 }
 
@@ -81,6 +84,8 @@ impl Refs {
 
 /// A kubelet's default life of a projected token.
 const DEFAULT_TOKEN_SECONDS: i64 = 3600;
+/// A year, what API servers give their own tokens; they shorten it where their settings allow less.
+const LONGEST_TOKEN_SECONDS: i64 = 365 * 24 * 3600;
 
 /// Everything `pod` names.
 pub fn references(pod: &Pod) -> References {
@@ -168,12 +173,23 @@ impl Named {
 }
 
 /// The key under which a projected token is asked for and handed back.
-pub(super) fn token_ref(volume: &str, token: &k8s_openapi::api::core::v1::ServiceAccountTokenProjection) -> TokenRef {
+pub(super) fn token_ref(volume: &str, token: &ServiceAccountTokenProjection) -> TokenRef {
+    let ServiceAccountTokenProjection {
+        audience,
+        expiration_seconds,
+        path,
+    } = token;
+    let audience = audience.clone().filter(|audience| !audience.is_empty());
+    let wished = expiration_seconds.unwrap_or(DEFAULT_TOKEN_SECONDS);
     TokenRef {
         volume: volume.to_owned(),
-        path: token.path.clone(),
-        audience: token.audience.clone().filter(|audience| !audience.is_empty()),
-        expiration_seconds: token.expiration_seconds.unwrap_or(DEFAULT_TOKEN_SECONDS),
+        path: path.clone(),
+        expiration_seconds: if audience.is_some() {
+            wished.max(LONGEST_TOKEN_SECONDS)
+        } else {
+            wished
+        },
+        audience,
     }
 }
 
