@@ -33,6 +33,7 @@ use tokio::sync::mpsc;
 use crate::spec::{GroupId, GroupSpec};
 
 pub mod docker;
+pub mod simulated;
 
 /// Where a runtime reports to. Sending fails only when the server is gone; ignore that.
 pub type Events = mpsc::UnboundedSender<RuntimeEvent>;
@@ -66,6 +67,11 @@ pub trait Runtime: Send + Sync + 'static {
         container: &'a str,
         query: LogQuery,
     ) -> BoxFuture<'a, Result<Vec<LogLine>, RuntimeError>>;
+
+    /// Whether groups outlive this process, so that making their records is worth while.
+    fn survives(&self) -> bool {
+        true
+    }
 
     /// Groups of an earlier process that this runtime still holds; called once, before any command. From here on their
     /// events are reported like those of groups launched now. What cannot be adopted is removed.

@@ -1,0 +1,12 @@
+//! One file per action: parse, call the domain, format.
+
+pub(super) mod create_container_group;
+pub(super) mod delete_container_group;
+pub(super) mod describe_container_group_events;
+pub(super) mod describe_container_group_price;
+pub(super) mod describe_container_group_status;
+pub(super) mod describe_container_groups;
+pub(super) mod describe_container_log;
+pub(super) mod describe_regions;
+pub(super) mod list_usage;
+mod listing;

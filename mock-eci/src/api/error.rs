@@ -1,0 +1,251 @@
+//! ECI's error codes with their HTTP status: one constructor per situation, so that code and status never part.
+
+use std::borrow::Cow;
+
+use http::StatusCode;
+
+/// An error answer: what the caller reads. Formatting is [`super::response`]'s business.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiError {
+    /// `Code`, such as `InvalidParameter`.
+    pub code: Cow<'static, str>,
+    /// HTTP status.
+    pub status: StatusCode,
+    /// `Message`, for people.
+    pub message: String,
+}
+
+impl ApiError {
+    /// Any code with any status (steering uses it for counted faults).
+    pub fn new(code: impl Into<Cow<'static, str>>, status: StatusCode, message: impl Into<String>) -> Self {
+        Self {
+            code: code.into(),
+            status,
+            message: message.into(),
+        }
+    }
+
+    fn bad(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(code, StatusCode::BAD_REQUEST, message)
+    }
+
+    fn forbidden(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(code, StatusCode::FORBIDDEN, message)
+    }
+
+    fn not_found(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(code, StatusCode::NOT_FOUND, message)
+    }
+
+    // === protocol ===
+
+    pub(crate) fn http_method(method: &str) -> Self {
+        Self::forbidden(
+            "UnsupportedHTTPMethod",
+            format!("HTTP method {method} is not supported by this action."),
+        )
+    }
+
+    pub(crate) fn missing_action() -> Self {
+        Self::bad(
+            "MissingAction",
+            "The request names no Action (parameter) or x-acs-action (header).",
+        )
+    }
+
+    pub(crate) fn version(version: &str) -> Self {
+        Self::bad(
+            "InvalidVersion",
+            format!("Version {version:?} is not supported; ECI's is 2018-08-08."),
+        )
+    }
+
+    pub(crate) fn action_not_found(action: &str) -> Self {
+        Self::not_found(
+            "InvalidAction.NotFound",
+            format!("Action {action:?} does not exist in ECI 2018-08-08."),
+        )
+    }
+
+    pub(crate) fn action_unsupported(action: &str) -> Self {
+        Self::bad(
+            "UnsupportedOperation",
+            format!("{action} exists in ECI 2018-08-08 but is not supported by mock-eci."),
+        )
+    }
+
+    pub(crate) fn body_too_large(limit: usize) -> Self {
+        Self::new(
+            "RequestTooLarge",
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("The request body exceeds {limit} bytes."),
+        )
+    }
+
+    pub(crate) fn too_many_parameters(limit: usize) -> Self {
+        Self::bad(
+            "InvalidParameter",
+            format!("The request has more than {limit} parameters."),
+        )
+    }
+
+    // === authentication ===
+
+    pub(crate) fn incomplete_signature(what: &str) -> Self {
+        Self::bad(
+            "IncompleteSignature",
+            format!("The request signature is incomplete: {what}."),
+        )
+    }
+
+    pub(crate) fn signature_mismatch(string_to_sign: &str) -> Self {
+        Self::bad(
+            "SignatureDoesNotMatch",
+            format!(
+                "Specified signature is not matched with our calculation. server string to sign is:{string_to_sign}"
+            ),
+        )
+    }
+
+    pub(crate) fn nonce_used() -> Self {
+        Self::bad("SignatureNonceUsed", "Specified signature nonce was used already.")
+    }
+
+    pub(crate) fn time_format(value: &str) -> Self {
+        Self::bad(
+            "InvalidTimeStamp.Format",
+            format!("Specified time stamp {value:?} is not of the form YYYY-MM-DDThh:mm:ssZ."),
+        )
+    }
+
+    pub(crate) fn time_expired() -> Self {
+        Self::bad(
+            "InvalidTimeStamp.Expired",
+            "Specified time stamp or date value is expired.",
+        )
+    }
+
+    pub(crate) fn access_key_not_found() -> Self {
+        Self::not_found("InvalidAccessKeyId.NotFound", "Specified access key is not found.")
+    }
+
+    pub(crate) fn security_token_mismatch() -> Self {
+        Self::bad(
+            "InvalidSecurityToken.MismatchWithAccessKey",
+            "Specified SecurityToken mismatches with the AccessKey.",
+        )
+    }
+
+    pub(crate) fn throttling() -> Self {
+        // 400, not 429: that is what ECI's own list says.
+        Self::bad("Throttling", "Request was denied due to request throttling.")
+    }
+
+    // === parameters ===
+
+    pub(crate) fn missing(name: &str) -> Self {
+        Self::bad(
+            "MissingParameter",
+            format!("The input parameter \"{name}\" that is mandatory for processing this request is not supplied."),
+        )
+    }
+
+    pub(crate) fn invalid(name: &str, why: impl std::fmt::Display) -> Self {
+        Self::bad(
+            "InvalidParameter",
+            format!("The specified parameter \"{name}\" is not valid: {why}."),
+        )
+    }
+
+    pub(crate) fn value_exceeded(name: &str, why: impl std::fmt::Display) -> Self {
+        Self::bad(
+            "InvalidParameter.ValueExceeded",
+            format!("The specified parameter \"{name}\" is too large: {why}."),
+        )
+    }
+
+    pub(crate) fn unsupported(name: &str, why: impl std::fmt::Display) -> Self {
+        Self::bad(
+            "UnsupportedParameter",
+            format!("The parameter \"{name}\" is not supported by mock-eci: {why}."),
+        )
+    }
+
+    pub(crate) fn duplicated_name(name: &str) -> Self {
+        Self::bad(
+            "InvalidParameter.DuplicatedName",
+            format!("The container name {name:?} is used more than once."),
+        )
+    }
+
+    pub(crate) fn duplicated_volume(name: &str) -> Self {
+        Self::bad(
+            "InvalidParameter.DuplicatedVolumeName",
+            format!("The volume name {name:?} is used more than once."),
+        )
+    }
+
+    pub(crate) fn size(message: impl Into<String>) -> Self {
+        Self::bad("InvalidParameter.CPU.Memory", message)
+    }
+
+    pub(crate) fn price_size(message: impl Into<String>) -> Self {
+        Self::bad("InvalidParam.CpuOrMemorySpec", message)
+    }
+
+    pub(crate) fn region(region: &str) -> Self {
+        Self::not_found(
+            "InvalidRegionId.NotFound",
+            format!("Region {region:?} is not served here."),
+        )
+    }
+
+    pub(crate) fn zone(zone: &str) -> Self {
+        Self::forbidden("Zone.NotOnSale", format!("Zone {zone:?} is not on sale."))
+    }
+
+    // === state ===
+
+    pub(crate) fn group_not_found(id: &str) -> Self {
+        Self::not_found(
+            "InvalidContainerGroupId.NotFound",
+            format!("The container group {id:?} does not exist."),
+        )
+    }
+
+    pub(crate) fn container_not_found(name: &str) -> Self {
+        Self::not_found(
+            "InvalidContainerName.NotFound",
+            format!("The container {name:?} does not exist."),
+        )
+    }
+
+    pub(crate) fn quota(what: &str) -> Self {
+        Self::forbidden("QuotaExceeded", format!("{what} quota exceeded."))
+    }
+
+    pub(crate) fn idempotent_mismatch() -> Self {
+        Self::bad(
+            "IdempotentParameterMismatch",
+            "The specified ClientToken was used by an earlier request with other parameters.",
+        )
+    }
+
+    pub(crate) fn last_token_processing() -> Self {
+        Self::forbidden(
+            "LastTokenProcessing",
+            "The last request with this ClientToken is still being processed.",
+        )
+    }
+
+    pub(crate) fn dry_run() -> Self {
+        Self::bad(
+            "DryRunOperation",
+            "Request validation has been passed with DryRun flag set.",
+        )
+    }
+
+    pub(crate) fn internal(message: impl Into<String>) -> Self {
+        Self::new("InternalError", StatusCode::INTERNAL_SERVER_ERROR, message)
+    }
+}

@@ -1,0 +1,99 @@
+//! Call rates per action, as ECI documents them.
+
+use std::{collections::HashMap, sync::Mutex};
+
+use jiff::{SignedDuration, Timestamp};
+
+/// How often an action may be called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rate {
+    /// So many calls in each fixed window of 60 seconds.
+    PerMinute(u32),
+    /// A bucket of 100 calls that is refilled with 20 a second (creates and deletes).
+    Bucket,
+    /// Not documented.
+    Free,
+}
+
+const BUCKET_SIZE: f64 = 100.0;
+const BUCKET_PER_SECOND: f64 = 20.0;
+
+/// What the callers used up.
+#[derive(Debug, Default)]
+pub struct Meter(Mutex<HashMap<&'static str, Used>>);
+
+#[derive(Debug)]
+struct Used {
+    since: Timestamp,
+    /// Calls of this window, or what is left in the bucket.
+    amount: f64,
+}
+
+impl Meter {
+    /// Counts a call; false = it is one too many.
+    pub fn admit(&self, action: &'static str, rate: Rate, now: Timestamp) -> bool {
+        let mut used = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        match rate {
+            Rate::Free => true,
+            Rate::PerMinute(calls) => {
+                let used = used.entry(action).or_insert(Used {
+                    since: now,
+                    amount: 0.0,
+                });
+                if now.duration_since(used.since) >= SignedDuration::from_mins(1) {
+                    *used = Used {
+                        since: now,
+                        amount: 0.0,
+                    };
+                }
+                let admitted = used.amount < f64::from(calls);
+                used.amount += f64::from(u8::from(admitted));
+                admitted
+            }
+            Rate::Bucket => {
+                let used = used.entry(action).or_insert(Used {
+                    since: now,
+                    amount: BUCKET_SIZE,
+                });
+                let passed = now.duration_since(used.since).as_secs_f64().max(0.0);
+                used.amount = (used.amount + passed * BUCKET_PER_SECOND).min(BUCKET_SIZE);
+                used.since = now;
+                let admitted = used.amount >= 1.0;
+                used.amount -= f64::from(u8::from(admitted));
+                admitted
+            }
+        }
+    }
+
+    /// Forgets what was used.
+    pub fn clear(&self) {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: i64) -> Timestamp {
+        Timestamp::UNIX_EPOCH + SignedDuration::from_millis(millis)
+    }
+
+    #[test]
+    fn a_bucket_gives_a_burst_and_then_its_rate() {
+        let meter = Meter::default();
+        let admitted = |now| (0..200).filter(|_| meter.admit("C", Rate::Bucket, now)).count();
+        assert_eq!(admitted(at(0)), 100);
+        assert_eq!(admitted(at(1_000)), 20);
+        assert_eq!(admitted(at(60_000)), 100, "a full bucket does not overflow");
+    }
+
+    #[test]
+    fn a_window_is_full_until_it_ends() {
+        let meter = Meter::default();
+        let admitted = |now| (0..10).filter(|_| meter.admit("L", Rate::PerMinute(7), now)).count();
+        assert_eq!(admitted(at(0)), 7);
+        assert_eq!(admitted(at(59_999)), 0);
+        assert_eq!(admitted(at(60_000)), 7);
+    }
+}

@@ -1,0 +1,71 @@
+//! Envelopes of answers.
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+use serde::Serialize;
+
+use super::{Answer, error::ApiError};
+
+/// The only content type.
+const JSON: HeaderValue = HeaderValue::from_static("application/json;charset=utf-8");
+
+/// An answer of this body.
+///
+/// # Errors
+/// `InternalError` when it cannot be written as JSON.
+pub(crate) fn answer(body: &impl Serialize) -> Result<Answer, ApiError> {
+    let body = serde_json::to_vec(body).map_err(|_| ApiError::internal("The answer cannot be written."))?;
+    Ok(Answer {
+        body: body.into(),
+        processing: None,
+    })
+}
+
+/// A JSON response.
+pub fn json(status: StatusCode, body: Bytes) -> Response<Bytes> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, JSON);
+    response
+}
+
+/// The response for an error.
+pub fn error(error: &ApiError, request_id: &str, host: &str) -> Response<Bytes> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Body<'a> {
+        request_id: &'a str,
+        host_id: &'a str,
+        code: &'a str,
+        message: &'a str,
+        recommend: String,
+    }
+    let body = Body {
+        request_id,
+        host_id: host,
+        code: &error.code,
+        message: &error.message,
+        recommend: format!(
+            "https://api.aliyun.com/troubleshoot?q={}&product=Eci&requestId={request_id}",
+            error.code
+        ),
+    };
+    json(error.status, serde_json::to_vec(&body).unwrap_or_default().into())
+}
+
+/// A new request id: an upper-case UUID.
+pub fn request_id() -> String {
+    let mut bits: u128 = rand::random();
+    // Version 4, variant 1.
+    bits = bits & !(0xf << 76) | (0x4 << 76);
+    bits = bits & !(0x3 << 62) | (0x2 << 62);
+    let hex = format!("{bits:032X}");
+    format!(
+        "{}-{}-{}-{}-{}",
+        &hex[..8],
+        &hex[8..12],
+        &hex[12..16],
+        &hex[16..20],
+        &hex[20..]
+    )
+}

@@ -1,0 +1,130 @@
+//! Every action of ECI 2018-08-08: which are carried out here, how each may be called and how often.
+
+use super::{Context, Work, actions, error::ApiError, rates::Rate};
+
+/// One action.
+#[derive(Debug)]
+pub struct Action {
+    /// Its name.
+    pub name: &'static str,
+    /// Whether GET is refused.
+    pub post_only: bool,
+    /// How often it may be called.
+    pub rate: Rate,
+    /// What carries it out; none = it exists in ECI and is not supported here.
+    pub handler: Option<Handler>,
+}
+
+/// Carries out a call.
+pub type Handler = fn(Context<'_>) -> Result<Work, ApiError>;
+
+impl Action {
+    const fn supported(name: &'static str, rate: Rate, handler: Handler) -> Self {
+        Self {
+            name,
+            post_only: false,
+            rate,
+            handler: Some(handler),
+        }
+    }
+
+    const fn post_only(self) -> Self {
+        Self {
+            post_only: true,
+            ..self
+        }
+    }
+
+    const fn missing(name: &'static str) -> Self {
+        Self {
+            name,
+            post_only: false,
+            rate: Rate::Free,
+            handler: None,
+        }
+    }
+
+    /// The one of this name.
+    pub fn find(name: &str) -> Option<&'static Self> {
+        ACTIONS.iter().find(|a| a.name == name)
+    }
+}
+
+/// All of them.
+pub static ACTIONS: [Action; 40] = [
+    Action::supported(
+        "CreateContainerGroup",
+        Rate::Bucket,
+        actions::create_container_group::call,
+    ),
+    Action::supported(
+        "DeleteContainerGroup",
+        Rate::Bucket,
+        actions::delete_container_group::call,
+    ),
+    Action::supported(
+        "DescribeContainerGroups",
+        Rate::PerMinute(2_000),
+        actions::describe_container_groups::call,
+    ),
+    Action::supported(
+        "DescribeContainerGroupStatus",
+        Rate::PerMinute(10_000),
+        actions::describe_container_group_status::call,
+    )
+    .post_only(),
+    Action::supported(
+        "DescribeContainerGroupEvents",
+        Rate::PerMinute(10_000),
+        actions::describe_container_group_events::call,
+    )
+    .post_only(),
+    Action::supported(
+        "DescribeContainerLog",
+        Rate::PerMinute(500),
+        actions::describe_container_log::call,
+    ),
+    Action::supported(
+        "DescribeContainerGroupPrice",
+        Rate::PerMinute(1_000),
+        actions::describe_container_group_price::call,
+    ),
+    Action::supported(
+        "DescribeRegions",
+        Rate::PerMinute(10_000),
+        actions::describe_regions::call,
+    ),
+    Action::supported("ListUsage", Rate::Free, actions::list_usage::call),
+    Action::missing("UpdateContainerGroup"),
+    Action::missing("RestartContainerGroup"),
+    Action::missing("ResizeContainerGroupVolume"),
+    Action::missing("ExecContainerCommand"),
+    Action::missing("CommitContainer"),
+    Action::missing("DescribeCommitContainerTask"),
+    Action::missing("DescribeContainerGroupMetric"),
+    Action::missing("DescribeMultiContainerGroupMetric"),
+    Action::missing("DescribeAvailableResource"),
+    Action::missing("CreateImageCache"),
+    Action::missing("UpdateImageCache"),
+    Action::missing("DeleteImageCache"),
+    Action::missing("DescribeImageCaches"),
+    Action::missing("CreateDataCache"),
+    Action::missing("UpdateDataCache"),
+    Action::missing("DeleteDataCache"),
+    Action::missing("CopyDataCache"),
+    Action::missing("DescribeDataCaches"),
+    Action::missing("CreateVirtualNode"),
+    Action::missing("UpdateVirtualNode"),
+    Action::missing("DeleteVirtualNode"),
+    Action::missing("DescribeVirtualNodes"),
+    Action::missing("CreateInstanceOpsTask"),
+    Action::missing("DescribeInstanceOpsRecords"),
+    Action::missing("TagResources"),
+    Action::missing("UntagResources"),
+    Action::missing("ListTagResources"),
+    // Older or hidden ones that only old SDKs know.
+    Action::missing("DeleteContainerGroups"),
+    Action::missing("ResizeContainerGroupEphemeralStorage"),
+    Action::missing("ExportContainerGroupTemplate"),
+    Action::missing("CreateContainerGroupFromTemplate"),
+];

@@ -1,0 +1,343 @@
+//! The server without sockets: an HTTP request in, a response out. Routes between the product API and steering, and is the
+//! one place where limits, faults and the journal meet a call.
+
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context as TaskContext, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use http::{Method, Request, Response, StatusCode};
+use thiserror::Error;
+
+use crate::{
+    api::{
+        Answer, Context, Offer, Work,
+        error::ApiError,
+        params::Reader,
+        protocol::{self, Call, Verifier},
+        rates::Meter,
+        response,
+        table::Action,
+    },
+    clock::Clock,
+    config::{Config, Limits},
+    domain::{cloud::Cloud, ledger::Bill},
+    faults::{Fault, Faults, When},
+    runtime::simulated::Simulated,
+    steer::{
+        self,
+        journal::{self, Journal},
+    },
+};
+
+/// Who sends a request: steering depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// The same process.
+    Memory,
+    /// An address.
+    Address(IpAddr),
+}
+
+/// The connection is cut without an answer (a planned fault).
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[error("the server cut the connection")]
+pub struct Disconnected;
+
+/// A running mock-eci; a cheap handle, clones are the same one. As a [`tower::Service`] it is an in-memory transport.
+#[derive(Clone)]
+pub struct App(Arc<Inner>);
+
+struct Inner {
+    cloud: Cloud,
+    offer: Offer,
+    verifier: Verifier,
+    meter: Meter,
+    limited: AtomicBool,
+    faults: Faults,
+    journal: Journal,
+    simulated: Option<Simulated>,
+    steering_token: Option<String>,
+    listen_ip: IpAddr,
+}
+
+impl App {
+    pub(crate) fn new(config: &Config, cloud: Cloud, simulated: Option<Simulated>) -> Self {
+        Self(Arc::new(Inner {
+            offer: Offer::new(&config.region, config.currency),
+            verifier: Verifier::new(config.access_keys.clone(), cloud.clock().clone()),
+            meter: Meter::default(),
+            limited: AtomicBool::new(config.limits == Limits::Documented),
+            faults: Faults::default(),
+            journal: Journal::new(config.journal_entries),
+            simulated,
+            steering_token: config.steering_token.clone(),
+            listen_ip: config.listen.ip(),
+            cloud,
+        }))
+    }
+
+    /// The domain, for tests and steering.
+    pub fn cloud(&self) -> &Cloud {
+        &self.0.cloud
+    }
+
+    /// The clock everything goes by.
+    pub fn clock(&self) -> &Clock {
+        self.0.cloud.clock()
+    }
+
+    /// Planned faults.
+    pub fn faults(&self) -> &Faults {
+        &self.0.faults
+    }
+
+    /// The newest calls.
+    pub fn journal(&self) -> &Journal {
+        &self.0.journal
+    }
+
+    /// The simulated runtime; none with real containers.
+    pub fn simulated(&self) -> Option<&Simulated> {
+        self.0.simulated.as_ref()
+    }
+
+    /// All bills as of now, in the order of creation.
+    pub fn ledger(&self) -> Vec<Bill> {
+        let now = self.clock().now();
+        self.0.cloud.state().ledger.bills(now)
+    }
+
+    /// Ids of all groups, oldest first.
+    pub fn group_ids(&self) -> Vec<String> {
+        self.0.cloud.state().groups().map(|g| g.id.to_string()).collect()
+    }
+
+    /// Jumps forward in time.
+    pub fn advance(&self, by: Duration) {
+        self.clock().advance(by);
+    }
+
+    /// Turns call rates on or off.
+    pub fn set_limits(&self, limits: Limits) {
+        self.0.limited.store(limits == Limits::Documented, Ordering::Release);
+        self.0.meter.clear();
+    }
+
+    /// Sets the vCPU quota, in thousandths.
+    pub fn set_max_milli_cpu(&self, max: u64) {
+        self.0.cloud.state().max_milli_cpu = max;
+    }
+
+    /// Takes away (or gives back) the right to list: without it lists are empty, and no error.
+    pub fn set_may_list(&self, may: bool) {
+        self.0.cloud.state().may_list = may;
+    }
+
+    /// Back to an empty account: groups with their containers, tokens, ledger, faults and journal.
+    ///
+    /// # Errors
+    /// When the runtime cannot remove everything.
+    pub async fn reset(&self) -> Result<(), crate::runtime::RuntimeError> {
+        self.0.faults.clear();
+        self.0.meter.clear();
+        self.set_may_list(true);
+        let result = self.0.cloud.reset().await;
+        self.0.journal.clear();
+        result
+    }
+
+    pub(crate) fn steering_token(&self) -> Option<&str> {
+        self.0.steering_token.as_deref()
+    }
+
+    pub(crate) fn listen_ip(&self) -> IpAddr {
+        self.0.listen_ip
+    }
+
+    /// Answers one request.
+    ///
+    /// # Errors
+    /// [`Disconnected`] when a planned fault says so.
+    pub async fn handle(&self, request: Request<Bytes>, peer: Peer) -> Result<Response<Bytes>, Disconnected> {
+        let path = request.uri().path();
+        if path == "/mock" || path.starts_with("/mock/") {
+            return Ok(steer::handle(self, request, peer).await);
+        }
+        self.call(request).await
+    }
+
+    async fn call(&self, request: Request<Bytes>) -> Result<Response<Bytes>, Disconnected> {
+        let inner = &*self.0;
+        let since = self.clock().now();
+        let request_id = response::request_id();
+        let host = protocol::host(&request).to_owned();
+        let (call, verified) = inner.verifier.verify(&request);
+        let mut note = Note {
+            app: self,
+            call: &call,
+            method: request.method(),
+            request_id: &request_id,
+            since,
+        };
+        let mut unknown = Vec::new();
+
+        let mut fault = None;
+        let result = match verified.and_then(|()| self.admit(&call, request.method())) {
+            Err(error) => Err(error),
+            Ok(action) => {
+                fault = inner.faults.take(action.name);
+                match &fault {
+                    Some(Fault::Timeout { when: When::Before }) => {
+                        note.write(0, None, unknown);
+                        return std::future::pending().await;
+                    }
+                    Some(Fault::Disconnect { when: When::Before }) => {
+                        note.write(0, None, unknown);
+                        return Err(Disconnected);
+                    }
+                    Some(Fault::Error { code, status, message }) => {
+                        let status = StatusCode::from_u16(*status).unwrap_or(StatusCode::BAD_REQUEST);
+                        Err(ApiError::new(code.clone(), status, message.clone()))
+                    }
+                    _ => match self.dispatch(action, &call, &request_id, &host, &mut unknown) {
+                        Ok(Work::Done(answer)) => Ok(answer),
+                        Ok(Work::Later(answer)) => answer.await,
+                        Err(error) => Err(error),
+                    },
+                }
+            }
+        };
+        // Held until here: another call with the same token meanwhile is told that this one is still in progress.
+        match fault {
+            Some(Fault::Timeout { when: When::After }) => {
+                note.write(0, None, unknown);
+                return std::future::pending().await;
+            }
+            Some(Fault::Disconnect { when: When::After }) => {
+                note.write(0, None, unknown);
+                return Err(Disconnected);
+            }
+            Some(Fault::Slow { millis }) => tokio::time::sleep(Duration::from_millis(millis)).await,
+            _ => {}
+        }
+        Ok(match result {
+            Ok(Answer { body, processing }) => {
+                drop(processing);
+                note.write(200, None, unknown);
+                response::json(StatusCode::OK, body)
+            }
+            Err(error) => {
+                note.write(error.status.as_u16(), Some(error.code.to_string()), unknown);
+                response::error(&error, &request_id, &host)
+            }
+        })
+    }
+
+    /// Which action it is, and whether it may be called now.
+    fn admit(&self, call: &Call, method: &Method) -> Result<&'static Action, ApiError> {
+        let action = Action::find(&call.action).ok_or_else(|| ApiError::action_not_found(&call.action))?;
+        if action.post_only && method != Method::POST {
+            return Err(ApiError::http_method(method.as_str()));
+        }
+        let limited = self.0.limited.load(Ordering::Acquire);
+        if limited && !self.0.meter.admit(action.name, action.rate, self.clock().now()) {
+            return Err(ApiError::throttling());
+        }
+        Ok(action)
+    }
+
+    fn dispatch(
+        &self,
+        action: &Action,
+        call: &Call,
+        request_id: &str,
+        host: &str,
+        unknown: &mut Vec<String>,
+    ) -> Result<Work, ApiError> {
+        let handler = action
+            .handler
+            .ok_or_else(|| ApiError::action_unsupported(action.name))?;
+        let reader = Reader::new(&call.params);
+        let (cloud, offer) = (&self.0.cloud, &self.0.offer);
+        let work = handler(Context {
+            cloud,
+            offer,
+            request_id,
+            host,
+            params: &call.params,
+            scope: reader.root(),
+        })?;
+        if self.0.journal.is_on() {
+            let protocol = |name: &&str| !protocol::PARAMETERS.contains(name);
+            unknown.extend(reader.unread().filter(protocol).map(str::to_owned));
+        }
+        Ok(work)
+    }
+}
+
+/// A journal entry in the making.
+struct Note<'a> {
+    app: &'a App,
+    call: &'a Call,
+    method: &'a Method,
+    request_id: &'a str,
+    since: jiff::Timestamp,
+}
+
+impl Note<'_> {
+    fn write(&mut self, status: u16, code: Option<String>, unknown: Vec<String>) {
+        let journal = self.app.journal();
+        let parameters = match journal.is_on() {
+            false => Vec::new(),
+            true => self
+                .call
+                .params
+                .iter()
+                .map(|(n, v)| (n.to_owned(), journal::redact(n, v)))
+                .collect(),
+        };
+        let millis = self.app.clock().now().duration_since(self.since).as_millis();
+        tracing::debug!(
+            action = self.call.action,
+            status,
+            code,
+            request_id = self.request_id,
+            "call"
+        );
+        journal.note(journal::Entry {
+            number: 0,
+            time: self.since,
+            action: self.call.action.clone(),
+            method: self.method.to_string(),
+            request_id: self.request_id.to_owned(),
+            status,
+            code,
+            millis: i64::try_from(millis).unwrap_or(i64::MAX),
+            parameters,
+            unknown,
+        });
+    }
+}
+
+impl tower::Service<Request<Bytes>> for App {
+    type Response = Response<Bytes>;
+    type Error = Disconnected;
+    type Future = BoxFuture<'static, Result<Response<Bytes>, Disconnected>>;
+
+    fn poll_ready(&mut self, _: &mut TaskContext<'_>) -> Poll<Result<(), Disconnected>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Bytes>) -> Self::Future {
+        let app = self.clone();
+        Box::pin(async move { app.handle(request, Peer::Memory).await })
+    }
+}

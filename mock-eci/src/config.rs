@@ -1,0 +1,164 @@
+//! Settings of a server. [`Config::default`] is what tests want: one known key, simulated groups, no limits hit by accident.
+
+use std::{fmt, net::SocketAddr, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::{clock, runtime::docker, scenario::Scenario};
+
+/// Everything a server can be told.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where to listen; port 0 = any free one.
+    pub listen: SocketAddr,
+    /// Key pairs that are accepted.
+    pub access_keys: Vec<AccessKey>,
+    /// The one region that is served.
+    pub region: String,
+    /// What runs containers.
+    pub runtime: RuntimeKind,
+    /// How simulated groups behave.
+    pub scenario: Scenario,
+    /// Call rates and quotas.
+    pub limits: Limits,
+    /// In which currency groups are billed.
+    pub currency: Currency,
+    /// How time passes.
+    pub clock: clock::Mode,
+    /// Seed of ids and of everything simulated; the same calls with the same seed give the same ids and delays.
+    pub seed: u64,
+    /// Token that steering requires from callers who are not on this machine; none = only this machine may steer.
+    pub steering_token: Option<String>,
+    /// How many calls the journal keeps.
+    pub journal_entries: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            access_keys: vec![AccessKey {
+                id: "testid".to_owned(),
+                secret: "testsecret".to_owned(),
+                security_token: None,
+            }],
+            region: "cn-hangzhou".to_owned(),
+            runtime: RuntimeKind::Simulated,
+            scenario: Scenario::fast(),
+            limits: Limits::Documented,
+            currency: Currency::Cny,
+            clock: clock::Mode::Auto,
+            seed: 1,
+            steering_token: None,
+            journal_entries: 1_000,
+        }
+    }
+}
+
+/// What runs containers.
+#[derive(Clone, Debug)]
+pub enum RuntimeKind {
+    /// Nothing does: their life is simulated by a [`Scenario`].
+    Simulated,
+    /// A container engine.
+    Docker(docker::Config),
+}
+
+/// A key pair, with a security token when it stands for temporary (STS) credentials.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AccessKey {
+    /// `AccessKeyId`.
+    pub id: String,
+    /// `AccessKeySecret`.
+    pub secret: String,
+    /// `SecurityToken` that must come with it.
+    pub security_token: Option<String>,
+}
+
+impl fmt::Debug for AccessKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccessKey")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a setting cannot be read. Never quotes the value: it may be a secret.
+#[derive(Debug, Error, PartialEq, Eq)]
+#[error("{0}")]
+pub struct InvalidSetting(pub &'static str);
+
+impl FromStr for AccessKey {
+    type Err = InvalidSetting;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut parts = text.splitn(3, ':').map(str::to_owned);
+        match (parts.next(), parts.next(), parts.next()) {
+            (Some(id), Some(secret), token) if !id.is_empty() && !secret.is_empty() => Ok(Self {
+                id,
+                secret,
+                security_token: token.filter(|t| !t.is_empty()),
+            }),
+            _ => Err(InvalidSetting(
+                "an access key is ID:SECRET, or ID:SECRET:TOKEN for temporary credentials",
+            )),
+        }
+    }
+}
+
+/// Call rates and quotas.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Limits {
+    /// Those ECI documents.
+    #[default]
+    Documented,
+    /// None, for measurements.
+    None,
+}
+
+impl FromStr for Limits {
+    type Err = InvalidSetting;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "documented" => Ok(Self::Documented),
+            "none" => Ok(Self::None),
+            _ => Err(InvalidSetting("limits are documented or none")),
+        }
+    }
+}
+
+/// Currency of the price list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Currency {
+    /// The China site's list.
+    #[default]
+    Cny,
+    /// The international site's list.
+    Usd,
+}
+
+impl Currency {
+    /// ISO 4217.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Cny => "CNY",
+            Self::Usd => "USD",
+        }
+    }
+}
+
+impl FromStr for Currency {
+    type Err = InvalidSetting;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.to_ascii_uppercase().as_str() {
+            "CNY" => Ok(Self::Cny),
+            "USD" => Ok(Self::Usd),
+            _ => Err(InvalidSetting("the currency is CNY or USD")),
+        }
+    }
+}

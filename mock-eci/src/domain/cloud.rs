@@ -1,0 +1,324 @@
+//! The handle on the domain: what the API and steering call, and the task that feeds it with events and timers.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Notify, mpsc};
+
+use super::{
+    container::{State as ContainerState, Terminated},
+    lifecycle::Status,
+    query::{Filter, Page, PageToken},
+    state::State,
+    tokens::{Fingerprint, Known, Processing},
+};
+use crate::{
+    clock::Clock,
+    config::{Currency, Limits},
+    domain::group::{Group, Record},
+    runtime::{self, AdoptedGroup, Launch, LogLine, LogQuery, Runtime, RuntimeError, RuntimeEvent},
+    spec::{GroupId, GroupSpec},
+};
+
+/// vCPU quota of an account without any: what ECI's own sample of `ListUsage` shows.
+const DOCUMENTED_MAX_CPU: u64 = 1_000_000;
+/// vCPU quota where limits are off.
+const UNLIMITED_MAX_CPU: u64 = 1_000_000_000;
+/// Events taken in under one lock.
+const BATCH: usize = 256;
+
+/// The cloud: a cheap handle, clones are the same cloud.
+#[derive(Clone)]
+pub struct Cloud(Arc<Inner>);
+
+struct Inner {
+    clock: Clock,
+    runtime: Arc<dyn Runtime>,
+    state: Mutex<State>,
+    /// An earlier timer was added.
+    earlier: Notify,
+}
+
+/// What a create led to.
+#[derive(Debug)]
+pub struct Created {
+    /// The group, new or of the first request with this token.
+    pub id: GroupId,
+    /// To be dropped when the answer is on its way; none when there was no token, or the answer is an old one.
+    pub processing: Option<Processing>,
+}
+
+/// Why a group is not created.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// The vCPU quota would be exceeded.
+    Quota,
+    /// The token came with other parameters before.
+    TokenMismatch,
+    /// The first request with this token is still being answered.
+    TokenProcessing,
+}
+
+/// Why there is no log.
+#[derive(Debug)]
+pub enum NoLog {
+    /// No such group.
+    Group,
+    /// No such container.
+    Container,
+    /// The runtime failed.
+    Runtime(RuntimeError),
+}
+
+impl Cloud {
+    /// An empty cloud on a runtime.
+    pub fn new(clock: Clock, runtime: Arc<dyn Runtime>, seed: u64, currency: Currency, limits: Limits) -> Self {
+        let max = match limits {
+            Limits::Documented => DOCUMENTED_MAX_CPU,
+            Limits::None => UNLIMITED_MAX_CPU,
+        };
+        let state = Mutex::new(State::new(seed, currency, max));
+        Self(Arc::new(Inner {
+            clock,
+            runtime,
+            state,
+            earlier: Notify::new(),
+        }))
+    }
+
+    /// The cloud's time.
+    pub fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    /// All it remembers, locked. Hold it briefly: everything else waits.
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        // A panic elsewhere must not take the whole cloud down: the tables are sound after each step.
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Feeds events and timers in, for ever.
+    pub async fn run(self, mut events: mpsc::UnboundedReceiver<RuntimeEvent>) {
+        let mut batch = Vec::with_capacity(BATCH);
+        loop {
+            let next = self.state().timers.next();
+            let timer = async {
+                match next {
+                    Some(at) => self.0.clock.sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                received = events.recv_many(&mut batch, BATCH) => {
+                    if received == 0 {
+                        return;
+                    }
+                    let mut state = self.state();
+                    for event in batch.drain(..) {
+                        state.on_runtime_event(event, &*self.0.runtime);
+                    }
+                }
+                () = timer => {
+                    let now = self.0.clock.now();
+                    let mut state = self.state();
+                    while let Some(timer) = state.timers.pop_due(now) {
+                        state.on_timer(timer, now, &*self.0.runtime);
+                    }
+                }
+                () = self.0.earlier.notified() => {}
+            }
+        }
+    }
+
+    /// Creates a group, or finds the one this token created before.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    pub fn create(&self, spec: GroupSpec, token: Option<(&str, Fingerprint)>) -> Result<Created, Refused> {
+        let now = self.0.clock.now();
+        let mut state = self.state();
+        if let Some((token, fingerprint)) = token {
+            match state.tokens.look_up(token, fingerprint, now) {
+                Known::New => {}
+                Known::Done(id) => return Ok(Created { id, processing: None }),
+                Known::Processing => return Err(Refused::TokenProcessing),
+                Known::Mismatch => return Err(Refused::TokenMismatch),
+            }
+        }
+        if state.used_milli_cpu() + spec.size.milli_cpu > state.max_milli_cpu {
+            return Err(Refused::Quota);
+        }
+        let spec = Arc::new(spec);
+        let id = state.add(None, spec.clone(), now);
+        let processing = token.map(|(t, fingerprint)| state.tokens.remember(t, fingerprint, id.clone(), now));
+        let record = if self.0.runtime.survives() {
+            let token = token.map(|(t, fingerprint)| (t.to_owned(), fingerprint.to_hex()));
+            state
+                .group(id.as_str())
+                .and_then(|g| g.record(token))
+                .unwrap_or_default()
+        } else {
+            String::new()
+        };
+        self.0.runtime.launch(Launch {
+            id: id.clone(),
+            spec,
+            record: runtime::Record(record.into()),
+        });
+        drop(state);
+        self.0.earlier.notify_one();
+        Ok(Created { id, processing })
+    }
+
+    /// Deletes a group; false = there is none of this id.
+    pub fn delete(&self, id: &str, force: bool) -> bool {
+        let now = self.0.clock.now();
+        self.state().delete(id, force, now, &*self.0.runtime)
+    }
+
+    /// One page of groups; see [`State::select`].
+    pub fn select(&self, filter: &Filter, limit: usize, from: Option<PageToken>, show: impl FnMut(&mut Group)) -> Page {
+        self.state().select(filter, limit, from, show)
+    }
+
+    /// Lines of a container's log; `previous` = of the instance before the newest.
+    ///
+    /// # Errors
+    /// [`NoLog`].
+    pub async fn logs(
+        &self,
+        id: &str,
+        container: &str,
+        previous: bool,
+        tail: usize,
+        since: Option<jiff::Timestamp>,
+    ) -> Result<Vec<LogLine>, NoLog> {
+        let (id, instance) = {
+            let state = self.state();
+            let group = state.group(id).ok_or(NoLog::Group)?;
+            let index = group.index_of(container).ok_or(NoLog::Container)?;
+            let record = &group.containers[index];
+            let never_ran = !record.ever_started && matches!(record.state, ContainerState::Waiting { .. });
+            let instance = if previous {
+                record.instance.checked_sub(1)
+            } else {
+                Some(record.instance)
+            };
+            let Some(instance) = instance.filter(|_| !never_ran) else {
+                return Ok(Vec::new());
+            };
+            (group.id.clone(), instance)
+        };
+        match self
+            .0
+            .runtime
+            .logs(&id, container, LogQuery { instance, tail, since })
+            .await
+        {
+            Ok(lines) => Ok(lines),
+            // The instance is being started: it has no log yet.
+            Err(RuntimeError::NotFound) => Ok(Vec::new()),
+            Err(error) => Err(NoLog::Runtime(error)),
+        }
+    }
+
+    /// Removes every group with all that runs, the ledger and the tokens.
+    ///
+    /// # Errors
+    /// When the runtime cannot remove everything.
+    pub async fn reset(&self) -> Result<(), RuntimeError> {
+        self.state().clear();
+        self.0.runtime.reset().await?;
+        // A create that came in between was removed by the runtime too.
+        self.state().clear();
+        Ok(())
+    }
+
+    /// Takes over the groups an earlier process left with the runtime.
+    ///
+    /// # Errors
+    /// When the runtime cannot list them.
+    pub async fn adopt(&self) -> Result<usize, RuntimeError> {
+        let mut adopted = 0;
+        for found in self.0.runtime.adopt().await? {
+            let id = found.id.clone();
+            if self.adopt_one(found) {
+                adopted += 1;
+            } else {
+                tracing::warn!(group = %id, "removing a group whose record cannot be read");
+                self.0.runtime.remove(&id);
+            }
+        }
+        self.0.earlier.notify_one();
+        Ok(adopted)
+    }
+
+    fn adopt_one(&self, found: AdoptedGroup) -> bool {
+        let Ok(record) = serde_json::from_str::<Record>(&found.record.0) else {
+            return false;
+        };
+        let now = self.0.clock.now();
+        let mut state = self.state();
+        let id = state.add(Some(found.id.clone()), Arc::new(record.spec), record.created_at);
+        if let (Some(token), Some(fingerprint)) = (
+            record.client_token,
+            record.fingerprint.as_deref().and_then(Fingerprint::from_hex),
+        ) {
+            drop(
+                state
+                    .tokens
+                    .remember(&token, fingerprint, id.clone(), record.created_at),
+            );
+        }
+        let at = record.created_at;
+        let runtime = &*self.0.runtime;
+        let mut event = |kind, at| {
+            state.on_runtime_event(
+                RuntimeEvent {
+                    group: id.clone(),
+                    at,
+                    kind,
+                },
+                runtime,
+            );
+        };
+        event(runtime::RuntimeEventKind::Scheduled, at);
+        event(runtime::RuntimeEventKind::PullStarted, at);
+        state.edit(&id, now, |group| {
+            group.ip = found.ip;
+            for known in found.containers {
+                let Some(index) = group.index_of(&known.name) else {
+                    continue;
+                };
+                let container = &mut group.containers[index];
+                container.instance = known.instance;
+                container.ever_started = known.started_at.is_some() || known.instance > 0;
+                container.container_id = known.container_id.clone();
+                container.image_id = known.image_id;
+                container.state = match (known.started_at, known.exited) {
+                    (_, Some((finished_at, exit))) => ContainerState::Terminated(Terminated {
+                        started_at: known.started_at,
+                        finished_at,
+                        exit,
+                        container_id: known.container_id,
+                    }),
+                    (Some(started_at), None) => ContainerState::Running { started_at },
+                    (None, None) => continue,
+                };
+            }
+            let inits_done = group.inits().all(|(_, c)| c.ended() == Some(true));
+            group.initialized_at = inits_done.then_some(at);
+        });
+        state.resume(&id, found.ip.is_some(), now, runtime);
+        true
+    }
+
+    /// Ends the containers of one group as its owner cannot: steering's hand on the runtime.
+    pub fn runtime(&self) -> &Arc<dyn Runtime> {
+        &self.0.runtime
+    }
+
+    /// Status of a group.
+    pub fn status(&self, id: &str) -> Option<Status> {
+        self.state().group(id).map(|g| g.status)
+    }
+}

@@ -1,0 +1,200 @@
+//! The record of one group: what was asked for, where it is, and its containers.
+
+use std::{net::IpAddr, sync::Arc};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    container::{Container, Context},
+    events::GroupEvents,
+    lifecycle::{Progress, Status},
+};
+use crate::spec::{ContainerSpec, GroupId, GroupSpec};
+
+/// One group.
+#[derive(Debug)]
+pub struct Group {
+    /// Its id.
+    pub id: GroupId,
+    /// Order of creation, unique.
+    pub seq: u64,
+    /// What was asked for.
+    pub spec: Arc<GroupSpec>,
+    /// Where it is.
+    pub status: Status,
+    /// The status it had when it was deleted: its pod phase stays that one's.
+    pub status_before_delete: Option<Status>,
+    /// Its address, once it has one.
+    pub ip: Option<IpAddr>,
+    /// Init containers, then containers, as in the spec.
+    pub containers: Vec<Container>,
+    /// Why it failed as a whole: reason and message.
+    pub failure: Option<(String, String)>,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When resources were found.
+    pub scheduled_at: Option<Timestamp>,
+    /// When all init containers had succeeded.
+    pub initialized_at: Option<Timestamp>,
+    /// When it became final.
+    pub finished_at: Option<Timestamp>,
+    /// Whether all containers are ready, and since when that holds.
+    pub readiness: (bool, Timestamp),
+    /// Key of its newest change among all groups' changes.
+    pub changed: (Timestamp, u64),
+    /// What happened, for people.
+    pub events: GroupEvents,
+    /// Whether it is being deleted without grace.
+    pub forced: bool,
+    /// A slot for whoever renders it; every change empties it.
+    pub rendered: Option<Arc<str>>,
+}
+
+impl Group {
+    /// A new group, before its launch.
+    pub fn new(id: GroupId, seq: u64, spec: Arc<GroupSpec>, now: Timestamp) -> Self {
+        let inits = spec.init_containers.len();
+        let first = if inits == 0 {
+            "ContainerCreating"
+        } else {
+            "PodInitializing"
+        };
+        let containers = (0..inits + spec.containers.len())
+            .map(|i| Container::new(if i < inits { "ContainerCreating" } else { first }))
+            .collect();
+        Self {
+            id,
+            seq,
+            spec,
+            status: Status::Scheduling,
+            status_before_delete: None,
+            ip: None,
+            containers,
+            failure: None,
+            created_at: now,
+            scheduled_at: None,
+            initialized_at: None,
+            finished_at: None,
+            readiness: (false, now),
+            changed: (now, 0),
+            events: GroupEvents::default(),
+            forced: false,
+            rendered: None,
+        }
+    }
+
+    /// Index of the container of this name, init containers first.
+    pub fn index_of(&self, name: &str) -> Option<usize> {
+        let specs = self.spec.init_containers.iter().chain(&self.spec.containers);
+        specs.zip(0..).find(|(c, _)| c.name == name).map(|(_, i)| i)
+    }
+
+    /// What was asked for of a container, by index.
+    pub fn container_spec(&self, index: usize) -> Option<&ContainerSpec> {
+        let inits = self.spec.init_containers.len();
+        match index.checked_sub(inits) {
+            None => self.spec.init_containers.get(index),
+            Some(index) => self.spec.containers.get(index),
+        }
+    }
+
+    /// Records and specs of the init containers.
+    pub fn inits(&self) -> impl Iterator<Item = (&ContainerSpec, &Container)> {
+        self.spec.init_containers.iter().zip(&self.containers)
+    }
+
+    /// Records and specs of the containers.
+    pub fn apps(&self) -> impl Iterator<Item = (&ContainerSpec, &Container)> {
+        self.spec
+            .containers
+            .iter()
+            .zip(&self.containers[self.spec.init_containers.len()..])
+    }
+
+    /// What a container is part of.
+    pub fn context<'a>(&self, spec: &'a GroupSpec, index: usize) -> Option<Context<'a>> {
+        let inits = spec.init_containers.len();
+        let container = match index.checked_sub(inits) {
+            None => spec.init_containers.get(index),
+            Some(index) => spec.containers.get(index),
+        }?;
+        Some(Context {
+            policy: spec.restart_policy,
+            is_init: index < inits,
+            ending: self.is_ending(),
+            has_readiness_probe: container.readiness_probe.is_some(),
+            name: &container.name,
+            image: &container.image,
+        })
+    }
+
+    /// Whether nothing is started any more.
+    pub fn is_ending(&self) -> bool {
+        self.status == Status::Terminating || self.status.is_final()
+    }
+
+    /// How far its containers are.
+    pub fn progress(&self) -> Progress {
+        for (_, init) in self.inits() {
+            match init.ended() {
+                Some(true) => {}
+                Some(false) => return Progress::Ended { success: false },
+                None => return Progress::Starting,
+            }
+        }
+        let mut success = true;
+        let (mut all_started, mut all_ended) = (true, true);
+        for (_, container) in self.apps() {
+            all_started &= container.ever_started;
+            match container.ended() {
+                Some(ok) => success &= ok,
+                None => all_ended = false,
+            }
+        }
+        match (all_ended, all_started) {
+            (true, _) => Progress::Ended { success },
+            (false, true) => Progress::Running,
+            (false, false) => Progress::Starting,
+        }
+    }
+
+    /// The containers to start next: the first init container that has not succeeded, or all containers once none is left.
+    pub fn next_to_start(&self) -> std::ops::Range<usize> {
+        let inits = self.spec.init_containers.len();
+        match self.inits().position(|(_, c)| c.ended() != Some(true)) {
+            Some(index) => index..index + 1,
+            None => inits..self.containers.len(),
+        }
+    }
+
+    /// Whether all containers run and are ready.
+    pub fn all_ready(&self) -> bool {
+        self.apps().all(|(_, c)| c.ready && c.is_running())
+    }
+
+    /// What to keep with the runtime, to know the group again after a restart.
+    pub fn record(&self, token: Option<(String, String)>) -> Option<String> {
+        let (client_token, fingerprint) = token.unzip();
+        let record = Record {
+            spec: (*self.spec).clone(),
+            created_at: self.created_at,
+            client_token,
+            fingerprint,
+        };
+        serde_json::to_string(&record).ok()
+    }
+}
+
+/// A group as it is kept with a runtime that outlives this process.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Record {
+    /// What was asked for.
+    pub spec: GroupSpec,
+    /// When.
+    pub created_at: Timestamp,
+    /// With which token.
+    pub client_token: Option<String>,
+    /// And which parameters, hashed.
+    pub fingerprint: Option<String>,
+}

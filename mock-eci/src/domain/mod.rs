@@ -1,0 +1,16 @@
+//! The domain: groups and their life, ids, tokens, quotas, the ledger. It knows neither the wire nor what runs containers.
+//!
+//! [`lifecycle`] is the table of a group's statuses and [`container`] that of one container; both are pure. [`state`]
+//! holds all groups and carries out what the tables say; [`cloud`] is the handle others use.
+
+pub mod cloud;
+pub mod container;
+pub mod events;
+pub mod group;
+pub mod ledger;
+pub mod lifecycle;
+pub mod price;
+pub mod query;
+pub mod size;
+pub mod state;
+pub mod tokens;

@@ -1,0 +1,624 @@
+//! All groups with their indexes, and the one place where events become changes.
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use jiff::{SignedDuration, Timestamp};
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+
+use super::{
+    container::{Restart, State as ContainerState},
+    events::{Detail, Source},
+    group::Group,
+    ledger::{Entry, Ledger},
+    lifecycle::{self, Effect, Event, Status},
+    query::{Filter, Page, PageToken},
+    tokens::Tokens,
+};
+use crate::{
+    config::Currency,
+    runtime::{ContainerEvent, Runtime, RuntimeEvent, RuntimeEventKind},
+    spec::{GroupId, GroupSpec},
+    timers::{Timers, after},
+};
+
+/// Final groups are kept this long in any case.
+const KEPT_FOR: SignedDuration = SignedDuration::from_hours(1);
+/// And beyond that only so many, the newest.
+const KEPT_NEWEST: usize = 100;
+/// A group that could not be made is forgotten after this time.
+const SCHEDULE_FAILED_KEPT: Duration = Duration::from_secs(24 * 3600);
+
+/// Something to do later.
+#[derive(Clone, Debug)]
+pub enum Timer {
+    /// Start an instance of a container (index) whose back-off is over.
+    Start(GroupId, usize, u32),
+    /// A group's active deadline.
+    Deadline(GroupId),
+    /// Look which final groups are to be forgotten.
+    Retention,
+    /// Forget this group if it is still there.
+    Forget(GroupId),
+}
+
+/// Everything the cloud remembers.
+#[derive(Debug)]
+pub struct State {
+    groups: HashMap<GroupId, Group>,
+    by_age: BTreeMap<u64, GroupId>,
+    by_change: BTreeMap<(Timestamp, u64), GroupId>,
+    /// Final groups by the time they became so.
+    finished: VecDeque<(Timestamp, GroupId)>,
+    created: u64,
+    changes: u64,
+    ids: StdRng,
+    used_milli_cpu: u64,
+    /// Tokens of creates.
+    pub tokens: Tokens,
+    /// Bills.
+    pub ledger: Ledger,
+    /// What is to be done later.
+    pub timers: Timers<Timer>,
+    /// Most vCPU of live groups, in thousandths.
+    pub max_milli_cpu: u64,
+    /// Whether the caller may list; without, lists are empty (and no error), as ECI does it.
+    pub may_list: bool,
+}
+
+impl State {
+    /// An empty account.
+    pub fn new(seed: u64, currency: Currency, max_milli_cpu: u64) -> Self {
+        Self {
+            groups: HashMap::new(),
+            by_age: BTreeMap::new(),
+            by_change: BTreeMap::new(),
+            finished: VecDeque::new(),
+            created: 0,
+            changes: 0,
+            ids: StdRng::seed_from_u64(seed),
+            used_milli_cpu: 0,
+            tokens: Tokens::default(),
+            ledger: Ledger::new(currency),
+            timers: Timers::default(),
+            max_milli_cpu,
+            may_list: true,
+        }
+    }
+
+    /// One group.
+    pub fn group(&self, id: &str) -> Option<&Group> {
+        self.groups.get(id)
+    }
+
+    /// All groups, oldest first.
+    pub fn groups(&self) -> impl Iterator<Item = &Group> {
+        self.by_age.values().filter_map(|id| self.groups.get(id))
+    }
+
+    /// How many groups there are.
+    pub fn len(&self) -> usize {
+        self.groups.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.groups.is_empty()
+    }
+
+    /// vCPU of live groups, in thousandths.
+    pub fn used_milli_cpu(&self) -> u64 {
+        self.used_milli_cpu
+    }
+
+    /// A new id: `eci-` and 20 lower-case alphanumerics.
+    fn new_id(&mut self) -> GroupId {
+        const ALPHABET: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
+        loop {
+            let mut id = String::with_capacity(24);
+            id.push_str("eci-");
+            id.extend((0..20).map(|_| char::from(ALPHABET[self.ids.random_range(0..ALPHABET.len())])));
+            if !self.groups.contains_key(id.as_str()) {
+                return id.into();
+            }
+        }
+    }
+
+    /// Adds a group of this spec; `id` for one that is adopted.
+    pub fn add(&mut self, id: Option<GroupId>, spec: Arc<GroupSpec>, now: Timestamp) -> GroupId {
+        let id = id.unwrap_or_else(|| self.new_id());
+        self.created += 1;
+        let group = Group::new(id.clone(), self.created, spec.clone(), now);
+        self.used_milli_cpu += spec.size.milli_cpu;
+        self.ledger.open(Entry {
+            id: id.clone(),
+            name: spec.name.clone(),
+            tags: spec.tags.clone(),
+            size: spec.size,
+            created_at: now,
+            billing_start: None,
+            billing_end: None,
+            states: vec![(Status::Scheduling, now)],
+            removed_at: None,
+        });
+        if let Some(deadline) = spec.active_deadline {
+            self.timers.add(after(now, deadline), Timer::Deadline(id.clone()));
+        }
+        self.by_age.insert(self.created, id.clone());
+        self.groups.insert(id.clone(), group);
+        self.touch(&id, now);
+        id
+    }
+
+    /// Changes a group's record directly (adoption); the life cycle is not asked.
+    pub fn edit(&mut self, id: &GroupId, now: Timestamp, change: impl FnOnce(&mut Group)) {
+        if let Some(group) = self.groups.get_mut(id) {
+            change(group);
+            self.touch(id, now);
+        }
+    }
+
+    /// Forgets all.
+    pub fn clear(&mut self) {
+        self.groups.clear();
+        self.by_age.clear();
+        self.by_change.clear();
+        self.finished.clear();
+        self.used_milli_cpu = 0;
+        self.tokens.clear();
+        self.ledger.clear();
+        self.timers.clear();
+    }
+
+    /// Shows the groups of one page to `show`, in a stable order, and tells where the next one begins. Costs what it
+    /// shows for ids and changes; other conditions are looked at group by group.
+    pub fn select(
+        &mut self,
+        filter: &Filter,
+        limit: usize,
+        from: Option<PageToken>,
+        mut show: impl FnMut(&mut Group),
+    ) -> Page {
+        if !self.may_list {
+            return Page { total: 0, next: None };
+        }
+        if let Some(ids) = &filter.ids {
+            let mut total = 0;
+            for id in ids {
+                if let Some(group) = self.groups.get_mut(id)
+                    && filter.changed_since.is_none_or(|since| group.changed.0 >= since)
+                    && filter.matches(group)
+                {
+                    total += 1;
+                    if total <= limit {
+                        show(group);
+                    }
+                }
+            }
+            return Page { total, next: None };
+        }
+        let (groups, by_change, by_age) = (&mut self.groups, &self.by_change, &self.by_age);
+        match filter.changed_since {
+            Some(since) => {
+                let start = from.map_or((since, 0), |t| (t.after.0, t.after.1 + 1));
+                let keys = by_change.range(start..).map(|(key, id)| (*key, id));
+                page(groups, keys, filter, limit, from, show)
+            }
+            None => {
+                let start = from.map_or(0, |t| t.after.1 + 1);
+                let keys = by_age
+                    .range(start..)
+                    .map(|(seq, id)| ((Timestamp::UNIX_EPOCH, *seq), id));
+                page(groups, keys, filter, limit, from, show)
+            }
+        }
+    }
+
+    /// Takes in what a runtime reported.
+    pub fn on_runtime_event(&mut self, event: RuntimeEvent, runtime: &dyn Runtime) {
+        let RuntimeEvent { group: id, at, kind } = event;
+        if !self.groups.contains_key(&id) {
+            return;
+        }
+        match kind {
+            RuntimeEventKind::Scheduled => {
+                self.with(&id, |g| g.scheduled_at = Some(at));
+                self.step(&id, Event::Scheduled, at, runtime);
+            }
+            RuntimeEventKind::PullStarted => self.step(&id, Event::PullStarted, at, runtime),
+            RuntimeEventKind::SandboxReady { ip } => {
+                self.with(&id, |g| {
+                    g.ip = Some(ip);
+                    if g.spec.init_containers.is_empty() {
+                        g.initialized_at = Some(at);
+                    }
+                });
+                self.step(&id, Event::SandboxReady, at, runtime);
+            }
+            RuntimeEventKind::LaunchFailed { reason, message } => {
+                self.with(&id, |g| {
+                    let text = Detail::Text(message.as_str().into());
+                    g.events.add(Source::Service, true, known_failure(&reason), text, at);
+                    g.failure = Some((reason, message));
+                });
+                self.step(&id, Event::LaunchFailed, at, runtime);
+            }
+            RuntimeEventKind::Container { name, instance, event } => {
+                self.on_container_event(&id, &name, instance, event, at, runtime);
+            }
+            RuntimeEventKind::Stopped => self.step(&id, Event::Stopped, at, runtime),
+            RuntimeEventKind::Reclaimed => {
+                self.with(&id, |g| {
+                    let text = Detail::Text("Spot ECI was released".into());
+                    g.events.add(Source::Service, true, "SpotReleased", text, at);
+                    g.failure = Some(("BidFailed".to_owned(), "Spot ECI was released".to_owned()));
+                });
+                self.step(&id, Event::Reclaimed, at, runtime);
+            }
+        }
+    }
+
+    fn on_container_event(
+        &mut self,
+        id: &GroupId,
+        name: &str,
+        instance: u32,
+        event: ContainerEvent,
+        at: Timestamp,
+        runtime: &dyn Runtime,
+    ) {
+        let Some(group) = self.groups.get_mut(id) else { return };
+        let Some(index) = group.index_of(name) else { return };
+        note_container_event(group, index, &event, at);
+        let spec = group.spec.clone();
+        let Some(context) = group.context(&spec, index) else {
+            return;
+        };
+        let restart = group.containers[index].apply(event, instance, at, context);
+        if restart.is_some_and(|r| !r.after.is_zero()) {
+            group
+                .events
+                .add(Source::Agent, true, "BackOff", Detail::Container(index), at);
+        }
+        let ready = group.all_ready();
+        if ready != group.readiness.0 {
+            group.readiness = (ready, at);
+        }
+        let init_done = context.is_init && group.containers[index].ended() == Some(true) && !group.is_ending();
+        let next = group.next_to_start();
+        if init_done && next.start >= spec.init_containers.len() {
+            group.initialized_at = Some(at);
+        }
+        let progress = group.progress();
+        self.touch(id, at);
+        self.step(id, Event::Progress(progress), at, runtime);
+        if let Some(Restart { instance, after: wait }) = restart {
+            if wait.is_zero() {
+                self.start(id, index, instance, runtime);
+            } else {
+                self.timers
+                    .add(after(at, wait), Timer::Start(id.clone(), index, instance));
+            }
+        }
+        if init_done {
+            self.start_containers(id, next, runtime);
+        }
+    }
+
+    /// Takes in that a timer's time has come.
+    pub fn on_timer(&mut self, timer: Timer, now: Timestamp, runtime: &dyn Runtime) {
+        match timer {
+            Timer::Start(id, index, instance) => self.start(&id, index, instance, runtime),
+            Timer::Deadline(id) => {
+                self.with(&id, |g| {
+                    if !g.is_ending() {
+                        let message = "Pod was active on the node longer than the specified deadline";
+                        g.events.add(
+                            Source::Agent,
+                            true,
+                            "DeadlineExceeded",
+                            Detail::Text(message.into()),
+                            now,
+                        );
+                        g.failure = Some(("DeadlineExceeded".to_owned(), message.to_owned()));
+                    }
+                });
+                self.step(&id, Event::DeadlineExceeded, now, runtime);
+            }
+            Timer::Retention => self.forget_old(now, runtime),
+            Timer::Forget(id) => {
+                if self.groups.get(&id).is_some_and(|g| g.status.is_final()) {
+                    self.remove(&id, now);
+                    runtime.remove(&id);
+                }
+            }
+        }
+    }
+
+    /// Takes up the life of an adopted group: restarts by policy what ended meanwhile, starts what comes next, or ends it.
+    pub fn resume(&mut self, id: &GroupId, has_network: bool, now: Timestamp, runtime: &dyn Runtime) {
+        let Some(group) = self.groups.get_mut(id) else { return };
+        if !has_network {
+            group.containers.iter_mut().for_each(|c| c.lost(now));
+            group.failure = Some((
+                "SystemFailureReboot".to_owned(),
+                "The group's network is gone".to_owned(),
+            ));
+            return self.step(id, Event::LaunchFailed, now, runtime);
+        }
+        let spec = group.spec.clone();
+        let inits_done = group.inits().all(|(_, c)| c.ended() == Some(true));
+        let mut start = Vec::new();
+        for index in 0..group.containers.len() {
+            let Some(context) = group.context(&spec, index) else {
+                continue;
+            };
+            let container = &mut group.containers[index];
+            container.ready = container.is_running() && !context.is_init && !context.has_readiness_probe;
+            match container.state.clone() {
+                ContainerState::Terminated(ended) => {
+                    // As if the end were reported now: the policy decides, with a fresh back-off.
+                    if let Some(started_at) = ended.started_at {
+                        container.state = ContainerState::Running { started_at };
+                    }
+                    if let Some(restart) = container.apply(
+                        ContainerEvent::Exited(ended.exit),
+                        container.instance,
+                        ended.finished_at,
+                        context,
+                    ) {
+                        start.push((index, restart.instance));
+                    }
+                }
+                ContainerState::Waiting { .. } if inits_done || context.is_init => {
+                    start.push((index, container.instance))
+                }
+                _ => {}
+            }
+        }
+        // Init containers go one by one: only the first one that is not done may start.
+        let next = group.next_to_start();
+        start.retain(|(index, _)| *index >= spec.init_containers.len() || next.contains(index));
+        group.readiness = (group.all_ready(), now);
+        let progress = group.progress();
+        self.touch(id, now);
+        self.step(id, Event::Progress(progress), now, runtime);
+        for (index, instance) in start {
+            self.start(id, index, instance, runtime);
+        }
+    }
+
+    /// Deletes a group; false = there is none of this id.
+    pub fn delete(&mut self, id: &str, force: bool, now: Timestamp, runtime: &dyn Runtime) -> bool {
+        let Some(group) = self.groups.get_mut(id) else {
+            return false;
+        };
+        let id = group.id.clone();
+        group.forced |= force;
+        group.status_before_delete.get_or_insert(group.status);
+        self.step(&id, Event::DeleteRequested, now, runtime);
+        true
+    }
+
+    /// Asks the table and does what it says.
+    fn step(&mut self, id: &GroupId, event: Event, at: Timestamp, runtime: &dyn Runtime) {
+        let Some(group) = self.groups.get_mut(id) else { return };
+        let before = group.status;
+        let step = lifecycle::step(before, event);
+        let changed = step.next != Some(before);
+        if let Some(next) = step.next.filter(|next| *next != before) {
+            group.status = next;
+            if next.is_final() {
+                group.finished_at = Some(at);
+            }
+        }
+        if changed {
+            self.on_status(id, before, step.next, at);
+            self.touch(id, at);
+        }
+        for effect in step.effects {
+            self.carry_out(id, *effect, at, runtime);
+        }
+    }
+
+    /// Keeps indexes, quota and ledger in step with a status.
+    fn on_status(&mut self, id: &GroupId, before: Status, next: Option<Status>, at: Timestamp) {
+        let Some(group) = self.groups.get(id) else { return };
+        if let Some(status) = next {
+            self.ledger.with(id, |entry| entry.states.push((status, at)));
+        }
+        let was_live = !before.is_final();
+        if was_live && next.is_none_or(Status::is_final) {
+            self.used_milli_cpu = self.used_milli_cpu.saturating_sub(group.spec.size.milli_cpu);
+        }
+        match next {
+            Some(Status::ScheduleFailed) => {
+                self.timers
+                    .add(after(at, SCHEDULE_FAILED_KEPT), Timer::Forget(id.clone()));
+            }
+            Some(status) if status.is_final() => {
+                self.finished.push_back((at, id.clone()));
+                let due = at.saturating_add(KEPT_FOR).unwrap_or(Timestamp::MAX);
+                self.timers.add(due, Timer::Retention);
+            }
+            _ => {}
+        }
+    }
+
+    fn carry_out(&mut self, id: &GroupId, effect: Effect, at: Timestamp, runtime: &dyn Runtime) {
+        match effect {
+            Effect::StartBilling => self.ledger.with(id, |entry| {
+                entry.billing_start.get_or_insert(at);
+            }),
+            Effect::EndBilling => self.ledger.with(id, |entry| {
+                if entry.billing_start.is_some() {
+                    entry.billing_end.get_or_insert(at);
+                }
+            }),
+            Effect::StartContainers => {
+                if let Some(next) = self.groups.get(id).map(Group::next_to_start) {
+                    self.start_containers(id, next, runtime);
+                }
+            }
+            Effect::Stop => {
+                let Some(group) = self.groups.get_mut(id) else { return };
+                let grace = if group.forced {
+                    Duration::ZERO
+                } else {
+                    group.spec.termination_grace
+                };
+                // No restart that is still waiting may come after this.
+                group.containers.iter_mut().for_each(|c| c.restarting = false);
+                for index in 0..group.containers.len() {
+                    if group.containers[index].is_running() {
+                        group
+                            .events
+                            .add(Source::Agent, false, "Killing", Detail::Container(index), at);
+                    }
+                }
+                runtime.stop(id, grace);
+            }
+            Effect::Kill => {
+                if let Some(group) = self.groups.get_mut(id) {
+                    group.containers.iter_mut().for_each(|c| c.restarting = false);
+                }
+                runtime.stop(id, Duration::ZERO);
+            }
+            Effect::Remove => {
+                self.remove(id, at);
+                runtime.remove(id);
+            }
+        }
+    }
+
+    fn start_containers(&mut self, id: &GroupId, indexes: std::ops::Range<usize>, runtime: &dyn Runtime) {
+        for index in indexes {
+            self.start(id, index, 0, runtime);
+        }
+    }
+
+    fn start(&mut self, id: &GroupId, index: usize, instance: u32, runtime: &dyn Runtime) {
+        let Some(group) = self.groups.get_mut(id) else { return };
+        if group.is_ending() {
+            return;
+        }
+        let Some(container) = group.containers.get_mut(index) else {
+            return;
+        };
+        container.starting(instance);
+        if let Some(spec) = group.container_spec(index) {
+            runtime.start(id, &spec.name, instance);
+        }
+    }
+
+    fn remove(&mut self, id: &GroupId, at: Timestamp) {
+        if let Some(group) = self.groups.remove(id) {
+            self.by_age.remove(&group.seq);
+            self.by_change.remove(&group.changed);
+            self.ledger.with(id, |entry| entry.removed_at = Some(at));
+        }
+    }
+
+    fn forget_old(&mut self, now: Timestamp, runtime: &dyn Runtime) {
+        // Those a caller deleted are gone already and do not count.
+        let groups = &self.groups;
+        self.finished.retain(|(_, id)| groups.contains_key(id));
+        while self.finished.len() > KEPT_NEWEST {
+            match self.finished.front() {
+                Some((at, _)) if now.duration_since(*at) >= KEPT_FOR => {}
+                _ => break,
+            }
+            if let Some((_, id)) = self.finished.pop_front() {
+                self.remove(&id, now);
+                runtime.remove(&id);
+            }
+        }
+    }
+
+    fn with(&mut self, id: &GroupId, change: impl FnOnce(&mut Group)) {
+        if let Some(group) = self.groups.get_mut(id) {
+            change(group);
+            group.rendered = None;
+        }
+    }
+
+    /// Makes this the newest change.
+    fn touch(&mut self, id: &GroupId, at: Timestamp) {
+        let Some(group) = self.groups.get_mut(id) else { return };
+        self.by_change.remove(&group.changed);
+        self.changes += 1;
+        group.changed = (at, self.changes);
+        group.rendered = None;
+        self.by_change.insert(group.changed, id.clone());
+    }
+}
+
+/// One page of an index.
+fn page<'a>(
+    groups: &mut HashMap<GroupId, Group>,
+    keys: impl Iterator<Item = ((Timestamp, u64), &'a GroupId)>,
+    filter: &Filter,
+    limit: usize,
+    from: Option<PageToken>,
+    mut show: impl FnMut(&mut Group),
+) -> Page {
+    let (mut shown, mut total, mut last, mut more) = (0, 0, None, false);
+    for (key, id) in keys {
+        let Some(group) = groups.get_mut(id).filter(|g| filter.matches(g)) else {
+            continue;
+        };
+        total += 1;
+        if shown < limit {
+            shown += 1;
+            last = Some(key);
+            show(group);
+        } else {
+            more = true;
+            // Later pages bring the count of the first one along.
+            if from.is_some() {
+                break;
+            }
+        }
+    }
+    let total = from.map_or(total, |t| t.total);
+    Page {
+        total,
+        next: last.filter(|_| more).map(|after| PageToken { after, total }),
+    }
+}
+
+/// Notes for people what a container did.
+fn note_container_event(group: &mut Group, index: usize, event: &ContainerEvent, at: Timestamp) {
+    let mut note = |warning, reason, detail| group.events.add(Source::Agent, warning, reason, detail, at);
+    match event {
+        ContainerEvent::Pulling => note(false, "Pulling", Detail::Container(index)),
+        ContainerEvent::Pulled { .. } => note(false, "Pulled", Detail::Container(index)),
+        ContainerEvent::Started { .. } => {
+            note(false, "Created", Detail::Container(index));
+            note(false, "Started", Detail::Container(index));
+        }
+        ContainerEvent::StartFailed { message, .. } => note(true, "Failed", Detail::Text(message.as_str().into())),
+        ContainerEvent::Unhealthy { message } => note(true, "Unhealthy", Detail::Text(message.as_str().into())),
+        ContainerEvent::Ready(_) | ContainerEvent::Exited(_) => {}
+    }
+}
+
+/// ECI's words for a group that could not be made; anything else becomes the general one.
+fn known_failure(reason: &str) -> &'static str {
+    const KNOWN: [&str; 10] = [
+        "NoStock",
+        "StockExhaust",
+        "StockClose",
+        "InsufficientBalance",
+        "FailedScheduling",
+        "Throttling",
+        "DiskCapacityQuotaFull",
+        "CpuOptionsNotSupported",
+        "CpuOptionsNotValid",
+        "FailedCreatePodSandBox",
+    ];
+    KNOWN.into_iter().find(|k| *k == reason).unwrap_or("UnknownError")
+}

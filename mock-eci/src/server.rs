@@ -1,0 +1,237 @@
+//! The server with sockets, and its start and end.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use thiserror::Error;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{Semaphore, mpsc},
+    task::JoinHandle,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    api::{error::ApiError, response},
+    app::{App, Disconnected, Peer},
+    clock::Clock,
+    config::{Config, RuntimeKind},
+    domain::cloud::Cloud,
+    runtime::{Runtime, RuntimeError, docker, simulated::Simulated},
+};
+
+/// Largest body: config files of 20 volumes of 60 kB, in base64, percent-encoded at worst.
+const MAX_BODY: usize = 8 * 1024 * 1024;
+/// Largest head. The `http` crate takes at most 65,534 bytes of request target whatever this says: longer ones are answered
+/// with 414. Real ECI has a limit of its own there; big requests belong into a form body.
+const MAX_HEAD: usize = 128 * 1024;
+/// Most headers.
+const MAX_HEADERS: usize = 64;
+/// Most connections served at once; others wait.
+const MAX_CONNECTIONS: usize = 4_096;
+/// How long a caller may take to send its head, and then its body.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long calls in progress may take once the server ends.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// Why a server cannot start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The address is taken or not this machine's.
+    #[error("cannot listen on {0}")]
+    Listen(SocketAddr, #[source] std::io::Error),
+    /// The runtime is not there.
+    #[error("cannot use the runtime")]
+    Runtime(#[from] RuntimeError),
+}
+
+/// A running server. Dropping it ends it at once; [`Server::shutdown`] lets calls in progress finish.
+pub struct Server {
+    app: App,
+    pump: JoinHandle<()>,
+    sockets: Option<Sockets>,
+}
+
+struct Sockets {
+    address: SocketAddr,
+    stop: CancellationToken,
+    accept: JoinHandle<()>,
+    connections: TaskTracker,
+}
+
+impl Server {
+    /// Starts a server that listens.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        let listener = TcpListener::bind(config.listen)
+            .await
+            .map_err(|e| StartError::Listen(config.listen, e))?;
+        let address = listener
+            .local_addr()
+            .map_err(|e| StartError::Listen(config.listen, e))?;
+        let mut server = Self::in_memory(Config {
+            listen: address,
+            ..config
+        })
+        .await?;
+        let (stop, connections) = (CancellationToken::new(), TaskTracker::new());
+        let accept = tokio::spawn(accept(listener, server.app.clone(), stop.clone(), connections.clone()));
+        server.sockets = Some(Sockets {
+            address,
+            stop,
+            accept,
+            connections,
+        });
+        Ok(server)
+    }
+
+    /// Starts a server without sockets: call it through [`Server::service`].
+    ///
+    /// # Errors
+    /// When the runtime is not there.
+    pub async fn in_memory(config: Config) -> Result<Self, StartError> {
+        let clock = Clock::new(config.clock);
+        let (events, received) = mpsc::unbounded_channel();
+        let (runtime, simulated): (Arc<dyn Runtime>, _) = match &config.runtime {
+            RuntimeKind::Simulated => {
+                let simulated = Simulated::start(config.scenario.clone(), config.seed, clock.clone(), events);
+                (Arc::new(simulated.clone()), Some(simulated))
+            }
+            RuntimeKind::Docker(settings) => (docker::connect(settings.clone(), clock.clone(), events).await?, None),
+        };
+        let cloud = Cloud::new(clock, runtime, config.seed, config.currency, config.limits);
+        let adopted = cloud.adopt().await?;
+        if adopted > 0 {
+            tracing::info!(groups = adopted, "took over the groups of an earlier process");
+        }
+        let pump = tokio::spawn(cloud.clone().run(received));
+        Ok(Self {
+            app: App::new(&config, cloud, simulated),
+            pump,
+            sockets: None,
+        })
+    }
+
+    /// The handle tests steer by.
+    pub fn app(&self) -> &App {
+        &self.app
+    }
+
+    /// The server as an in-memory [`tower::Service`].
+    pub fn service(&self) -> App {
+        self.app.clone()
+    }
+
+    /// `http://ADDRESS`; without sockets a name that no network knows.
+    pub fn url(&self) -> String {
+        match &self.sockets {
+            Some(sockets) => format!("http://{}", sockets.address),
+            None => "http://mock-eci.invalid".to_owned(),
+        }
+    }
+
+    /// Ends it: no new connections, calls in progress get five seconds. Groups of a real runtime keep running.
+    pub async fn shutdown(mut self) {
+        if let Some(sockets) = self.sockets.take() {
+            sockets.stop.cancel();
+            sockets.connections.close();
+            if tokio::time::timeout(DRAIN, sockets.connections.wait()).await.is_err() {
+                tracing::warn!("calls in progress were cut off");
+            }
+            sockets.accept.abort();
+        }
+        self.pump.abort();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(sockets) = &self.sockets {
+            sockets.stop.cancel();
+            sockets.accept.abort();
+        }
+        self.pump.abort();
+    }
+}
+
+async fn accept(listener: TcpListener, app: App, stop: CancellationToken, connections: TaskTracker) {
+    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    loop {
+        let Ok(slot) = slots.clone().acquire_owned().await else {
+            return;
+        };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stop.cancelled() => return,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let (app, stop) = (app.clone(), stop.clone());
+                connections.spawn(async move {
+                    serve(stream, peer, app, stop).await;
+                    drop(slot);
+                });
+            }
+            Err(error) => {
+                // Out of file handles, mostly: trying again at once would only burn CPU.
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn serve(stream: TcpStream, peer: SocketAddr, app: App, stop: CancellationToken) {
+    // Answers are small and awaited: waiting to fill a segment only adds delay.
+    let _ = stream.set_nodelay(true);
+    let service = service_fn(move |request| {
+        let app = app.clone();
+        async move { answer(app, request, Peer::Address(peer.ip())).await }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(READ_TIMEOUT)
+        .max_buf_size(MAX_HEAD)
+        .max_headers(MAX_HEADERS)
+        .serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            tokio::time::timeout(DRAIN, connection).await.unwrap_or(Ok(()))
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection broke");
+    }
+}
+
+async fn answer(app: App, request: Request<Incoming>, peer: Peer) -> Result<Response<Full<Bytes>>, Disconnected> {
+    let (head, body) = request.into_parts();
+    let refuse = |error: ApiError| {
+        let host = head
+            .headers
+            .get(http::header::HOST)
+            .and_then(|v| v.to_str().ok())
+            .unwrap_or_default();
+        Ok(response::error(&error, &response::request_id(), host).map(Full::new))
+    };
+    let body = match tokio::time::timeout(READ_TIMEOUT, Limited::new(body, MAX_BODY).collect()).await {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
+            return refuse(ApiError::body_too_large(MAX_BODY));
+        }
+        // The caller is gone or too slow to be worth an answer.
+        _ => return Err(Disconnected),
+    };
+    app.handle(Request::from_parts(head, body), peer)
+        .await
+        .map(|response| response.map(Full::new))
+}
