@@ -53,7 +53,10 @@ up() {
 	local start=$SECONDS name
 	need_root 'the testbed'
 	[[ -z ${VN_INSIDE-} ]] || die 'up and down are not for use from inside a testbed'
-	if [[ -n ${KUBECONFIG-} ]]; then VN_PARTS=$EXTERNAL_PARTS; fi
+	if [[ -n ${KUBECONFIG-} ]]; then
+		VN_PARTS=$EXTERNAL_PARTS
+		check_external
+	fi
 	check_parts
 	prepare
 	down
@@ -88,8 +91,9 @@ down() {
 	[[ -z ${VN_INSIDE-} ]] || die 'up and down are not for use from inside a testbed'
 	[[ -e $STATE ]] || return 0
 	[[ -e $STATE/$STATE_MARK ]] || die "$STATE is not a testbed's folder; not touching it"
-	! is_external || leave_external
 	stop_holder
+	# With the agent gone, or it would register the node again.
+	! is_external || leave_external
 	rm -rf --one-file-system "$STATE"
 }
 

@@ -50,7 +50,7 @@ wait_ready() {
 			problem="$name was not ready after $seconds s"
 		fi
 		if [[ -n $problem ]]; then
-			tail -n 25 "$LOGS/$name.log" | sed 's/^/  | /' >&2
+			tail -n 25 "$LOGS/$name.log" | cut -c 1-400 | sed 's/^/  | /' >&2
 			die "$problem; the whole log is $LOGS/$name.log"
 		fi
 		sleep 0.1

@@ -61,18 +61,15 @@ start_agent() {
 		--node-name "$NODE_NAME" --kubeconfig "$STATE/kubeconfigs/agent" --cluster-id testbed
 		--eci-endpoint "$MOCK_ECI_URL" --region "$REGION" --vswitch-ids vsw-1 --security-group-id sg-1
 		--node-ip "$ip" --kubelet-listen "$ip:10250" --metrics-listen "$AGENT_METRICS"
+		--tls-cert-file "$PKI/agent-serving.crt" --tls-private-key-file "$PKI/agent-serving.key"
 		--client-ca-file "$PKI/ca.crt" --cluster-domain "$CLUSTER_DOMAIN" --eci-limits "${VN_ECI_LIMITS:-documented}"
 	)
 	if is_external; then
-		# Its serving certificate is one that it asks the cluster for.
 		flags+=(--service-vips routed)
 		[[ -z ${VN_CLUSTER_DNS-} ]] || flags+=(--cluster-dns "$VN_CLUSTER_DNS")
 	else
-		flags+=(
-			--tls-cert-file "$PKI/agent-serving.crt" --tls-private-key-file "$PKI/agent-serving.key"
-			# No kube-proxy serves the groups, as on raw ECI.
-			--service-vips relay --relay-ip "$RELAY_IP" --api-server "${API_SERVER_URL#https://}"
-		)
+		# No kube-proxy serves the groups, as on raw ECI.
+		flags+=(--service-vips relay --relay-ip "$RELAY_IP" --api-server "${API_SERVER_URL#https://}")
 	fi
 	# Alone, the node takes every pod; beside a worker, those that tolerate its taint.
 	has_worker || is_external || flags+=(--register-with-taints '')
@@ -86,9 +83,6 @@ start_agent() {
 		start_daemon agent "$(program virtual-node)" run "${flags[@]}"
 }
 ready_agent() {
-	if is_external; then
-		wait_until 30 "the agent's request for a serving certificate" approve_serving
-	fi
 	wait_ready agent 30 http_ok "http://$AGENT_METRICS/readyz"
 	wait_ready agent 30 kubectl wait --for=condition=Ready --timeout=5s "node/$NODE_NAME"
 }
