@@ -57,7 +57,12 @@ pub(crate) fn scripted(script: impl Fn(&Method, &str, &Value) -> Answer + Send +
             let (parts, body) = request.into_parts();
             let bytes = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
             let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-            let path = parts.uri.path_and_query().map_or("", |path| path.as_str());
+            // kube ends paths without parameters in a question mark.
+            let path = parts
+                .uri
+                .path_and_query()
+                .map_or("", |path| path.as_str())
+                .trim_end_matches('?');
             let answer = script(&parts.method, path, &body);
             let Some(body) = answer.body else {
                 return std::future::pending().await;

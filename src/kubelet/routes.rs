@@ -1,0 +1,160 @@
+//! The routes of the kubelet API and what each answers.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Path, RawQuery, Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+
+use super::auth::{Auth, User};
+use super::logs::query::LogOptions;
+use super::logs::source::LogError;
+use super::logs::stream::{LogAccess, LogStream, Target};
+use super::lookup::{ContainerEntry, ContainerRun, PodEntry};
+use crate::metrics::Metrics;
+
+/// What the routes need.
+#[derive(Clone)]
+pub struct KubeletApi {
+    /// Who may.
+    pub auth: Arc<Auth>,
+    /// Logs and pods.
+    pub logs: LogAccess,
+    /// Counts requests.
+    pub metrics: Metrics,
+}
+
+/// The user of the connection's client certificate, if there was one.
+#[derive(Clone, Debug)]
+pub(super) struct Peer(pub(super) Option<Arc<User>>);
+
+impl KubeletApi {
+    /// The routes for a connection of `peer`.
+    pub(super) fn router(self, peer: Peer) -> Router {
+        Router::new()
+            .route("/containerLogs/{namespace}/{pod}/{container}", get(container_logs))
+            .route("/healthz", get(|| async { "ok" }))
+            .fallback(|| async { (StatusCode::NOT_FOUND, "404: Page Not Found") })
+            .method_not_allowed_fallback(|| async { (StatusCode::METHOD_NOT_ALLOWED, "405: Method Not Allowed") })
+            // Around everything, unknown paths included: what exists is nobody's business who is not let in.
+            .layer(middleware::from_fn_with_state((self.clone(), peer), admit))
+            .with_state(self)
+    }
+}
+
+async fn admit(State((api, peer)): State<(KubeletApi, Peer)>, request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    // By the first segment, from a list: a metric must not take names from clients.
+    let route = match path.split('/').nth(1) {
+        Some("containerLogs") => "containerLogs",
+        Some("healthz") => "healthz",
+        _ => "other",
+    };
+    let admitted = api
+        .auth
+        .check(peer.0.as_deref(), request.method(), path, request.headers())
+        .await;
+    let response = match admitted {
+        Ok(user) => {
+            tracing::debug!(user = user.name, method = %request.method(), path, "kubelet API");
+            next.run(request).await
+        }
+        Err(refusal) => {
+            tracing::debug!(%refusal, path, "kubelet API refused");
+            plain(refusal.code(), refusal.to_string())
+        }
+    };
+    api.metrics
+        .kubelet_requests
+        .with_label_values(&[route, response.status().as_str()])
+        .inc();
+    response
+}
+
+async fn container_logs(
+    State(api): State<KubeletApi>,
+    Path((namespace, pod, container)): Path<(String, String, String)>,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let options = match LogOptions::parse(query.as_deref().unwrap_or_default()) {
+        Ok(options) => options,
+        Err(error) => {
+            let (code, text) = error.answer();
+            return plain(code, text);
+        }
+    };
+    let Some(entry) = api.logs.pods.group_of(&namespace, &pod, None) else {
+        return plain(404, format!("pod {pod:?} does not exist"));
+    };
+    let target = match target(entry, &namespace, &pod, &container, options.previous) {
+        Ok(target) => target,
+        Err(response) => return plain(response.0, response.1),
+    };
+    match LogStream::open(api.logs, target, options).await {
+        Ok(stream) => {
+            let mut response = Response::new(Body::from_stream(stream.into_stream()));
+            let text = HeaderValue::from_static("text/plain");
+            response.headers_mut().insert(header::CONTENT_TYPE, text);
+            response
+        }
+        Err(error) => {
+            let code = match error {
+                LogError::NotFound(_) => 404,
+                LogError::Refused(_) => 400,
+                LogError::Passing(_) => 500,
+            };
+            plain(code, error.to_string())
+        }
+    }
+}
+
+/// The run whose log is meant, or the code and text a kubelet answers with.
+fn target(entry: PodEntry, namespace: &str, pod: &str, name: &str, previous: bool) -> Result<Target, (u16, String)> {
+    let Some(container) = entry.container(name) else {
+        return Err((404, format!("container {name:?} not found in pod {pod:?}")));
+    };
+    let refused = |text: String| Err((400, format!("container {name:?} in pod {pod:?} is {text}")));
+    if previous && !container.has_previous {
+        return Err((
+            400,
+            format!("previous terminated container {name:?} in pod {pod:?} not found"),
+        ));
+    }
+    if let (false, Some(waiting)) = (previous, waiting(container)) {
+        return refused(waiting);
+    }
+    let restart_count = container.restart_count;
+    let Some(group_id) = entry.group_id else {
+        return refused("waiting to start: ContainerCreating".to_owned());
+    };
+    Ok(Target {
+        namespace: namespace.to_owned(),
+        pod: pod.to_owned(),
+        uid: entry.uid,
+        group_id,
+        container: name.to_owned(),
+        restart_count,
+    })
+}
+
+/// Why a container that never ran has no log.
+fn waiting(container: &ContainerEntry) -> Option<String> {
+    match &container.state {
+        ContainerRun::Waiting { reason } if !container.has_previous => Some(match reason.as_str() {
+            "ErrImagePull" => "waiting to start: image can't be pulled".to_owned(),
+            "ImagePullBackOff" => "waiting to start: trying and failing to pull image".to_owned(),
+            "" => "waiting to start - no logs yet".to_owned(),
+            reason => format!("waiting to start: {reason}"),
+        }),
+        _ => None,
+    }
+}
+
+fn plain(code: u16, text: impl Into<String>) -> Response {
+    let code = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    (code, text.into()).into_response()
+}

@@ -1,0 +1,140 @@
+//! Connections of the kubelet API: accepting, TLS, and an orderly end.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use rustls::ServerConfig;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+
+use super::auth;
+use super::routes::{KubeletApi, Peer};
+use crate::clock;
+use crate::shutdown::Shutdown;
+
+/// Connections held at the same time; a followed log is one.
+const MAX_CONNECTIONS: usize = 2_000;
+const BACKLOG: u32 = 1_024;
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+/// At the end, what is being answered may be finished; followed logs are cut.
+const DRAIN: Duration = Duration::from_secs(2);
+/// Accepting fails when file descriptors run out; trying again at once would only spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Listens on `address`. Accepted connections inherit keep-alive probes, so that a client that vanished in the middle of a
+/// silent log is noticed.
+///
+/// # Errors
+/// The address cannot be listened on.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    socket.set_reuseaddr(true)?;
+    socket.set_keepalive(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Serves until the shutdown, each connection with the certificate that is current when it begins.
+pub async fn serve(
+    listener: TcpListener,
+    tls: watch::Receiver<Arc<ServerConfig>>,
+    api: KubeletApi,
+    shutdown: Shutdown,
+) {
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            () = shutdown.triggered() => break,
+            // Ended connections are taken from the set as they end, so that it does not grow.
+            Some(_) = connections.join_next() => continue,
+            accepted = accept(&listener, &places) => accepted,
+        };
+        match accepted {
+            Ok((stream, place)) => {
+                let acceptor = TlsAcceptor::from(tls.borrow().clone());
+                let (api, shutdown) = (api.clone(), shutdown.clone());
+                connections.spawn(async move {
+                    connection(stream, acceptor, api, shutdown).await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection to the kubelet API could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    let drained = timeout(DRAIN, async { while connections.join_next().await.is_some() {} }).await;
+    if drained.is_err() {
+        tracing::debug!(connections = connections.len(), "cutting connections that did not end");
+    }
+}
+
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+    // The semaphore is never closed.
+    let place = places.clone().acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, _) = listener.accept().await?;
+    Ok((stream, place))
+}
+
+async fn connection(stream: TcpStream, acceptor: TlsAcceptor, api: KubeletApi, shutdown: Shutdown) {
+    // Log lines are small and should not wait for more.
+    let _ = stream.set_nodelay(true);
+    let peer_address = stream
+        .peer_addr()
+        .map(|address| address.to_string())
+        .unwrap_or_default();
+    let stream = match timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => {
+            tracing::debug!(peer = peer_address, %error, "TLS handshake failed");
+            return;
+        }
+        Err(_) => {
+            tracing::debug!(peer = peer_address, "TLS handshake took too long");
+            return;
+        }
+    };
+    let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+    let user = certificate.and_then(auth::user_of);
+    let service = TowerToHyperService::new(api.router(Peer(user.map(Arc::new))));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    let mut connection = std::pin::pin!(connection);
+    let started = clock::monotonic();
+    let result = tokio::select! {
+        result = connection.as_mut() => result,
+        () = shutdown.triggered() => {
+            connection.as_mut().graceful_shutdown();
+            connection.as_mut().await
+        }
+    };
+    if let Err(error) = result {
+        // Usually a client that went away in the middle of a followed log.
+        tracing::debug!(peer = peer_address, %error, after = ?started.elapsed(), "connection ended early");
+    }
+}
+
+#[cfg(test)]
+mod tests;
