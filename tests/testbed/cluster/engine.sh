@@ -15,6 +15,8 @@ start_engine() {
 		[engine]
 		cgroup_manager = "cgroupfs"
 		events_logger = "file"
+		# Not /var/tmp, where a load that is interrupted would leave its layers.
+		image_copy_tmp_dir = "$ENGINE/tmp"
 		runtime = "runc"
 		static_dir = "$ENGINE/storage/libpod"
 		tmp_dir = "$ENGINE/tmp"
