@@ -1,6 +1,6 @@
 //! How containers end.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mock_eci::{
     runtime::{ContainerEvent, Runtime, RuntimeEventKind},
@@ -23,12 +23,7 @@ fn exit_codes_and_last_words_are_reported() {
         file.termination_message_from_logs = true;
         let mut log = shell("log", "echo the last line; exit 4");
         log.termination_message_from_logs = true;
-        bed.launch(group(vec![
-            file,
-            log,
-            shell("good", "true"),
-        ]))
-        .await;
+        bed.launch(group(vec![file, log, shell("good", "true")])).await;
         for (name, code, message) in [
             ("file", 3, "why it ended"),
             ("log", 4, "the last line\n"),
@@ -54,7 +49,7 @@ fn stop_asks_first_and_kills_at_the_grace() {
             bed.start(name, 0).await;
             bed.logged(name, 0, "up").await;
         }
-        let begin = Instant::now();
+        let begin = tokio::time::Instant::now();
         bed.runtime.stop(&bed.group, Duration::from_secs(3));
         assert_eq!(bed.exit("polite", 0).await.code, 5);
         assert_eq!(bed.exit("stubborn", 0).await.code, 137);
@@ -89,7 +84,7 @@ fn a_second_stop_shortens_the_grace() {
         .await;
         bed.start("main", 0).await;
         bed.logged("main", 0, "up").await;
-        let begin = Instant::now();
+        let begin = tokio::time::Instant::now();
         bed.runtime.stop(&bed.group, Duration::from_secs(600));
         bed.runtime.stop(&bed.group, Duration::ZERO);
         assert_eq!(bed.exit("main", 0).await.code, 137);
@@ -121,7 +116,8 @@ fn hooks_run_after_the_start_and_before_the_stop() {
         bed.start("failing", 0).await;
         bed.container("a word of the hook", "failing", 0, |event| match event {
             ContainerEvent::Unhealthy { message } => {
-                Some(assert!(message.contains("PostStartHook failed"), "{message}"))
+                assert!(message.contains("PostStartHook failed"), "{message}");
+                Some(())
             }
             _ => None,
         })

@@ -459,7 +459,7 @@ impl Actor {
         // A short life may end before its start was reported.
         let shared = &self.group.shared;
         let at = shared
-            .from_engine(end.at)
+            .by_our_clock(end.at)
             .min(shared.clock.now())
             .max(instance.started_at);
         self.running.remove(container);

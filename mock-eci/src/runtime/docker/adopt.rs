@@ -119,13 +119,13 @@ async fn adopt_one(
             .state
             .as_ref()
             .and_then(ending::started_at)
-            .map(|time| inner.shared.from_engine(time));
+            .map(|time| inner.shared.by_our_clock(time));
         let mut exited = None;
         if let (Some(End { at, mut exit }), Some(started_at)) =
             (ending::end_of(&found, inner.shared.clock.wall()), started_at)
         {
             exit.message = ending::last_words(&group, index, container, instance, exit.code).await;
-            exited = Some((inner.shared.from_engine(at).max(started_at), exit));
+            exited = Some((inner.shared.by_our_clock(at).max(started_at), exit));
         } else if let Some(started_at) = started_at {
             if sandbox.is_none() {
                 // Without its network it is of no use, and it counts as ended.

@@ -19,7 +19,6 @@ use std::{
 };
 
 use bollard::models::{Mount as EngineMount, MountType, MountVolumeOptions, VolumeCreateRequest};
-use bytes::Bytes;
 
 use super::{archive::Archive, bodies::Frame, names};
 use crate::{
@@ -318,6 +317,8 @@ impl Volumes {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
     use crate::spec::{Size, VolumeSpec};
 

@@ -42,12 +42,12 @@ const CLOCK_STEP: SignedDuration = SignedDuration::from_millis(100);
 
 impl Shared {
     /// A time of the engine by the server's clock. The two differ where steering moved the clock.
-    pub(super) fn from_engine(&self, time: Timestamp) -> Timestamp {
+    pub(super) fn by_our_clock(&self, time: Timestamp) -> Timestamp {
         time.saturating_add(self.clock_offset()).unwrap_or(time)
     }
 
     /// The other way round.
-    pub(super) fn to_engine(&self, time: Timestamp) -> Timestamp {
+    pub(super) fn by_engines_clock(&self, time: Timestamp) -> Timestamp {
         time.saturating_sub(self.clock_offset()).unwrap_or(time)
     }
 

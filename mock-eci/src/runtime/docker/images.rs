@@ -1,9 +1,10 @@
 //! Images: pull policy, credentials, and the kubelet's words for what goes wrong.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bollard::{auth::DockerCredentials, models::ImageInspect, query_parameters::CreateImageOptionsBuilder};
-use futures::{StreamExt, future};
+use futures::StreamExt;
+use tokio::time::Instant;
 
 use super::engine::{Engine, EngineError};
 use crate::spec::{PullPolicy, RegistryCredential};
@@ -120,7 +121,7 @@ async fn pull(engine: &Engine, image: &str, credentials: &[RegistryCredential]) 
             while let Some(progress) = stream.next().await {
                 progress?;
             }
-            future::ok(()).await
+            Ok(())
         })
         .await
 }

@@ -20,7 +20,7 @@ pub(super) async fn read(
     tail: usize,
     since: Option<Timestamp>,
 ) -> Result<Vec<LogLine>, EngineError> {
-    let since = since.map(|since| shared.to_engine(since));
+    let since = since.map(|since| shared.by_engines_clock(since));
     let mut lines = None;
     if shared.engine.podman {
         // podman 4 asked for a tail glues an unfinished last line to the line before, or drops it if it is the only one.
@@ -37,7 +37,7 @@ pub(super) async fn read(
     let surplus = lines.len().saturating_sub(tail);
     lines.drain(..surplus);
     for line in &mut lines {
-        line.at = shared.from_engine(line.at);
+        line.at = shared.by_our_clock(line.at);
     }
     Ok(lines)
 }

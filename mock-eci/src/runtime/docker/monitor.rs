@@ -68,16 +68,7 @@ fn open(
         .since(&since.as_second().to_string())
         .filters(&filters)
         .build();
-    // The stream must not keep the runtime alive.
-    let docker = inner.shared.engine.docker().clone();
-    Box::pin(async_stream(docker, options))
-}
-
-fn async_stream(
-    docker: bollard::Docker,
-    options: bollard::query_parameters::EventsOptions,
-) -> impl Stream<Item = Result<EventMessage, bollard::errors::Error>> + Send {
-    futures::stream::once(async move { docker.events(Some(options)) }).flatten()
+    Box::pin(inner.shared.engine.docker().events(Some(options)))
 }
 
 fn hear(inner: &Inner, event: &EventMessage) {
