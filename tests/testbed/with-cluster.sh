@@ -31,4 +31,6 @@ trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 "$TESTBED/cluster.sh" up
-"$TESTBED/cluster.sh" exec "$@"
+# In the background, for a signal to be heeded at once; `down` ends what runs inside.
+"$TESTBED/cluster.sh" exec "$@" &
+wait $!
