@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::config::{Config, EciLimits, NodeConfig, ServiceVips, Unenforceable};
+use crate::kubelet::{self, LogBudget};
 use crate::metrics::{self, Health, Metrics};
 use crate::node::{self, Capacity, CloudConditions, CpuUsage, NodeSettings, OwnUse};
 use crate::pods::store::Store;
@@ -33,9 +34,10 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let metrics = Metrics::new().context("registering metrics")?;
     let health = Health::new();
     let eci = eci_client(&config, &metrics)?;
+    let logs = LogBudget::new(config.eci_limits != EciLimits::None);
     let mut tasks = JoinSet::new();
     for node in &config.nodes {
-        start_node(&mut tasks, &config, node, &eci, &health, &metrics, &shutdown)
+        start_node(&mut tasks, &config, node, &eci, &logs, &health, &metrics, &shutdown)
             .await
             .with_context(|| format!("starting node {}", node.name))?;
     }
@@ -89,11 +91,13 @@ impl eci::Observer for CallCounter {
     }
 }
 
+#[expect(clippy::too_many_arguments, reason = "what all nodes share, passed once")]
 async fn start_node(
     tasks: &mut JoinSet<anyhow::Result<()>>,
     config: &Config,
     node: &NodeConfig,
     eci: &Client,
+    logs: &LogBudget,
     health: &Health,
     metrics: &Metrics,
     shutdown: &Shutdown,
@@ -139,6 +143,17 @@ async fn start_node(
         metrics.clone(),
         shutdown.clone(),
     );
+    let kubelet = kubelet::start(
+        config,
+        node,
+        kube.clone(),
+        Arc::new(store.clone()),
+        eci.clone(),
+        logs.clone(),
+        metrics,
+        shutdown,
+    )
+    .await?;
     let pods = pods::run(
         PodsSettings {
             mapping: Arc::new(mapping_settings(config, node, cluster.kubernetes_service)),
@@ -157,7 +172,7 @@ async fn start_node(
         shutdown.clone(),
     );
     tasks.spawn(async move {
-        tokio::join!(usage, registration, pods);
+        tokio::join!(usage, registration, kubelet, pods);
         Ok(())
     });
     Ok(())

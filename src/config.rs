@@ -126,6 +126,15 @@ pub struct HostPort {
     pub port: u16,
 }
 
+impl From<SocketAddr> for HostPort {
+    fn from(address: SocketAddr) -> Self {
+        Self {
+            host: address.ip().to_string(),
+            port: address.port(),
+        }
+    }
+}
+
 /// What happens to pod fields that ECI cannot express and that only tighten security.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Unenforceable {

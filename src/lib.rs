@@ -19,6 +19,7 @@ pub mod config;
 pub mod kube_client;
 pub mod kubelet;
 pub mod metrics;
+pub mod net;
 pub mod node;
 pub mod pods;
 pub mod relay;

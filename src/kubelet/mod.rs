@@ -20,10 +20,11 @@ use anyhow::Context as _;
 pub use logs::budget::LogBudget;
 pub use lookup::{ContainerEntry, ContainerRun, PodEntry, PodLookup};
 pub use routes::KubeletApi;
-pub use server::{bind, serve};
+pub use server::serve;
 
 use crate::config::{Config, NodeConfig};
 use crate::metrics::Metrics;
+use crate::net::listen;
 use crate::shutdown::Shutdown;
 use auth::Auth;
 use logs::source::EciLogs;
@@ -65,7 +66,7 @@ pub async fn start(
         );
     }
     let tls = tls::follow_files(files)?;
-    let listener = bind(node.kubelet_listen)
+    let listener = listen(node.kubelet_listen)
         .with_context(|| format!("cannot listen on {} for the kubelet API", node.kubelet_listen))?;
     let api = KubeletApi {
         auth: Arc::new(Auth::new(client, node.name.clone())),

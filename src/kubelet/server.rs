@@ -1,7 +1,6 @@
 //! Connections of the kubelet API: accepting, TLS, and an orderly end.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +8,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -22,30 +21,12 @@ use crate::shutdown::Shutdown;
 
 /// Connections held at the same time; a followed log is one.
 const MAX_CONNECTIONS: usize = 2_000;
-const BACKLOG: u32 = 1_024;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// At the end, what is being answered may be finished; followed logs are cut.
 const DRAIN: Duration = Duration::from_secs(2);
 /// Accepting fails when file descriptors run out; trying again at once would only spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// Listens on `address`. Accepted connections inherit keep-alive probes, so that a client that vanished in the middle of a
-/// silent log is noticed.
-///
-/// # Errors
-/// The address cannot be listened on.
-pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() {
-        TcpSocket::new_v4()?
-    } else {
-        TcpSocket::new_v6()?
-    };
-    socket.set_reuseaddr(true)?;
-    socket.set_keepalive(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
-}
 
 /// Serves until the shutdown, each connection with the certificate that is current when it begins.
 pub async fn serve(

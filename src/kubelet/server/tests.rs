@@ -154,7 +154,7 @@ impl Testee {
             },
             metrics: metrics.clone(),
         };
-        let listener = bind("127.0.0.1:0".parse().expect("address")).expect("binds");
+        let listener = crate::net::listen("127.0.0.1:0".parse().expect("address")).expect("binds");
         let url = format!("https://{}", listener.local_addr().expect("bound"));
         let shutdown = Shutdown::new();
         let serving = tokio::spawn(serve(listener, tls, api, shutdown.clone()));
