@@ -54,12 +54,22 @@ missing_packages() {
 	done <<<"$1" | sort -u
 }
 
+# The images are made of Debian's packages, too: without lists nothing can be fetched.
+have_lists() { [[ -n $(find /var/lib/apt/lists -name '*_Packages*' -print -quit) ]]; }
+
+can_install() { [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null; }
+
 install_packages() {
-	if [[ -z $(find /var/lib/apt/lists -name '*_Packages*' -print -quit) ]]; then
-		apt-get update -q
-	fi
 	# Another apt may be at work on a machine that just started.
-	DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -q --no-install-recommends "$@"
+	local -a install=(apt-get -o DPkg::Lock::Timeout=300 install -y -q --no-install-recommends "$@")
+	export DEBIAN_FRONTEND=noninteractive
+	# The lists may name versions that are gone meanwhile.
+	"${install[@]}" || { apt-get update -q && "${install[@]}"; }
+}
+
+update_lists() {
+	mkdir -p "$VN_CACHE/logs"
+	have_lists || run_long 'fetching the lists of packages' "$VN_CACHE/logs/apt-lists.log" apt-get update -q
 }
 
 # provide ROWS MAY_INSTALL: dies when something is missing that could not be installed.
@@ -67,8 +77,8 @@ provide() {
 	local -a missing
 	mapfile -t missing < <(missing_packages "$1")
 	((${#missing[@]} > 0)) || return 0
-	if [[ $2 == yes && $(id -u) == 0 ]] && command -v apt-get >/dev/null; then
-		mkdir -p "$VN_CACHE/logs"
+	if [[ $2 == yes ]] && can_install; then
+		update_lists
 		say "installing ${missing[*]} …"
 		run_long "installing ${missing[*]}" "$VN_CACHE/logs/apt.log" install_packages "${missing[@]}"
 		mapfile -t missing < <(missing_packages "$1")
@@ -81,7 +91,12 @@ main() {
 	PATH=$PATH:/usr/sbin:/sbin
 	case ${1-} in
 	'' | check)
-		if [[ -z ${1-} ]]; then provide "$RUN" yes; else provide "$RUN" no; fi
+		if [[ -n ${1-} ]]; then
+			provide "$RUN" no
+		else
+			provide "$RUN" yes
+			! can_install || update_lists
+		fi
 		need_cargo
 		;;
 	lint) provide "$LINT" yes ;;

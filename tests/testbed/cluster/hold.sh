@@ -19,20 +19,7 @@ remount_cgroups() {
 	done <<<"$(awk '$3 ~ /^cgroup2?$/' /proc/mounts)"
 }
 
-# With version 2 alone a group that holds processes cannot give its children
-# controllers: move to a leaf.
-make_leaf() {
-	[[ -e /sys/fs/cgroup/cgroup.controllers ]] || return 0
-	local controller
-	mkdir /sys/fs/cgroup/daemons
-	echo 1 >/sys/fs/cgroup/daemons/cgroup.procs
-	for controller in $(</sys/fs/cgroup/cgroup.controllers); do
-		echo "+$controller" >/sys/fs/cgroup/cgroup.subtree_control
-	done
-}
-
 remount_cgroups
-make_leaf
 # What the container tools keep in fixed places (network namespaces, locks) stays in here.
 # Without a network of its own the instance uses the machine's engine, whose socket is there.
 [[ ${2-} != --net ]] || mount -t tmpfs -o mode=755 tmpfs /run

@@ -40,11 +40,21 @@ make_cgroups() {
 	done < <(cgroup_folders)
 }
 
+# make_leaf: with version 2 alone a group that holds processes cannot give its children
+# controllers: moves those there are to a leaf, where later ones go too.
+make_leaf() {
+	local group=/sys/fs/cgroup/virtual-node-$VN_TESTBED item
+	[[ -e $group/cgroup.controllers ]] || return 0
+	mkdir "$group/daemons"
+	for item in $(<"$group/cgroup.procs"); do echo "$item" >"$group/daemons/cgroup.procs"; done
+	for item in $(<"$group/cgroup.controllers"); do echo "+$item" >"$group/cgroup.subtree_control"; done
+}
+
 # join_cgroups PID: moves a process into the instance's control groups.
 join_cgroups() {
 	local group
 	while read -r group; do
-		# On version 2 processes live in a leaf, see hold().
+		# See make_leaf.
 		[[ ! -d $group/daemons ]] || group=$group/daemons
 		echo "$1" >"$group/cgroup.procs"
 	done <"$STATE/cgroups"
@@ -99,6 +109,7 @@ start_holder() {
 		tail -n 20 "$LOGS/holder.log" >&2
 		die "could not make the namespaces (the log is $LOGS/holder.log)"
 	}
+	make_leaf
 	inner=$(pgrep -P "$outer")
 	printf '%s %s\n' "$inner" "$(start_ticks "$inner")" >"$STATE/holder"
 	is_external || make_network
