@@ -35,6 +35,8 @@ pub(super) struct Sources<'a> {
     pub(super) waiting: (&'a str, &'a str),
     /// An init container is ready when it has ended well.
     pub(super) is_init: bool,
+    /// Whether any container of its list has run, as far as the observation goes.
+    pub(super) siblings_ran: bool,
 }
 
 impl Sources<'_> {
@@ -91,15 +93,16 @@ impl Sources<'_> {
             (Recorded::Wait(reason, message), Unrecorded::StillWaiting) => self.waits(reason, message),
             (Recorded::Nothing, Unrecorded::StillWaiting) => self.waits("", ""),
             // It ended, and the group with it before the next run: that end is the one.
-            (Recorded::Wait(..), Unrecorded::Lost | Unrecorded::Succeeded) if self.last_end().is_some() => {
-                self.ended(self.last_end().unwrap_or_default())
-            }
+            (Recorded::Wait(..), _) if self.last_end().is_some() => self.ended(self.last_end().unwrap_or_default()),
+            // Observed never to have begun, like the others of its list: it has no end either.
+            (Recorded::Wait(reason, message), Unrecorded::Lost) if !self.siblings_ran => self.waits(reason, message),
             (recorded, Unrecorded::Succeeded) => self.ended(End {
                 exit_code: 0,
                 started_at: recorded.started(),
                 ..End::default()
             }),
-            (recorded, Unrecorded::Lost) => self.lost(recorded.started()),
+            (Recorded::Lost(started_at, finished_at), _) => self.lost(started_at, finished_at),
+            (recorded, Unrecorded::Lost) => self.lost(recorded.started(), None),
         }
     }
 
@@ -124,7 +127,7 @@ impl Sources<'_> {
         let exit_code = match (end.exit_code, self.unrecorded) {
             (-1, Unrecorded::Succeeded) => 0,
             (-1, _) if end.reason == reasons::COMPLETED => 0,
-            (-1, _) => return self.lost(end.started_at),
+            (-1, _) => return self.lost(end.started_at, end.finished_at),
             (code, _) => code,
         };
         let default = if exit_code == 0 {
@@ -146,15 +149,18 @@ impl Sources<'_> {
         }
     }
 
-    fn lost(&self, started_at: Option<Timestamp>) -> ContainerState {
+    fn lost(&self, started_at: Option<Timestamp>, finished_at: Option<Timestamp>) -> ContainerState {
         ContainerState {
             terminated: Some(ContainerStateTerminated {
-                container_id: self.previous.and_then(|previous| some(&previous.container_id)),
+                container_id: self
+                    .previous
+                    .and_then(|previous| some(&previous.container_id))
+                    .or_else(|| started_at.and_then(|_| self.own_id())),
                 exit_code: reasons::LOST_EXIT_CODE,
                 reason: some(reasons::CONTAINER_STATUS_UNKNOWN),
                 message: some(reasons::LOST_MESSAGE),
                 started_at: started_at.map(time),
-                finished_at: self.finished.map(time),
+                finished_at: finished_at.or(self.finished).map(time),
                 signal: None,
             }),
             ..ContainerState::default()
@@ -162,6 +168,11 @@ impl Sources<'_> {
     }
 
     fn last_state(&self) -> Option<ContainerState> {
+        let waits = matches!(self.observed?.state, group::ContainerState::Waiting { .. });
+        if waits && self.unrecorded != Unrecorded::StillWaiting {
+            // That end is the current state.
+            return None;
+        }
         // The end of the group explains the last run, not the one before.
         let before = Sources {
             unrecorded: Unrecorded::StillWaiting,
@@ -203,6 +214,8 @@ enum Recorded<'a> {
     Wait(&'a str, &'a str),
     Start(Option<Timestamp>),
     End(End<'a>),
+    /// Published as lost before: start and end.
+    Lost(Option<Timestamp>, Option<Timestamp>),
 }
 
 #[derive(Default)]
@@ -243,6 +256,9 @@ impl<'a> Recorded<'a> {
             // Its reason was another status's.
             PreviousState::Waiting => Self::Nothing,
             PreviousState::Running(started_at) => Self::Start(*started_at),
+            PreviousState::Terminated(end) if &*end.reason == reasons::CONTAINER_STATUS_UNKNOWN => {
+                Self::Lost(end.started_at, end.finished_at)
+            }
             PreviousState::Terminated(end) => {
                 let PreviousEnd {
                     exit_code,
@@ -266,7 +282,7 @@ impl<'a> Recorded<'a> {
 
     fn started(&self) -> Option<Timestamp> {
         match self {
-            Self::Start(started_at) => *started_at,
+            Self::Start(started_at) | Self::Lost(started_at, _) => *started_at,
             Self::End(end) => end.started_at,
             Self::Nothing | Self::Wait(..) => None,
         }

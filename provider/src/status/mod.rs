@@ -26,9 +26,11 @@ use crate::group::{GroupStatus, ObservedContainer, ObservedGroup};
 
 /// The status of the pod whose group is `group`. `now` becomes the time of changes that nobody recorded.
 pub fn to_pod_status(group: &ObservedGroup, facts: &PodFacts, now: Timestamp) -> PodStatus {
-    let unrecorded = match group.status {
-        GroupStatus::Succeeded => Unrecorded::Succeeded,
-        GroupStatus::Failed | GroupStatus::Expired | GroupStatus::ScheduleFailed => Unrecorded::Lost,
+    let unrecorded = match (&group.status, facts.previous.phase) {
+        // Nothing ran in a group that could not be created.
+        (GroupStatus::ScheduleFailed, _) => Unrecorded::StillWaiting,
+        (GroupStatus::Succeeded, _) | (_, Some(Phase::Succeeded)) => Unrecorded::Succeeded,
+        (GroupStatus::Failed | GroupStatus::Expired, _) | (_, Some(Phase::Failed)) => Unrecorded::Lost,
         _ => Unrecorded::StillWaiting,
     };
     let (reason, message) = explain(group, facts);
@@ -42,7 +44,12 @@ pub fn to_pod_status(group: &ObservedGroup, facts: &PodFacts, now: Timestamp) ->
     let containers = view.containers(facts);
     let init_containers = view.init_containers(facts, &containers);
     let phase = phase::of(&group.status, &containers, &init_containers, facts.restart_policy);
-    let started = facts.previous.start_time.or(group.start_time).or(group.created);
+    let started = facts
+        .previous
+        .start_time
+        .or(group.start_time)
+        .or(group.created)
+        .or(facts.created);
     Parts {
         facts,
         phase: facts.previous.phase.map_or(phase, |before| before.then(phase)),
@@ -243,6 +250,7 @@ impl View<'_> {
         unrecorded: Unrecorded,
         is_init: bool,
     ) -> Vec<ContainerStatus> {
+        let siblings_ran = !is_init && observed.into_iter().flatten().any(ran);
         // The end of the group is not the end of an init container that ended long before.
         let finished = self
             .finished
@@ -259,6 +267,7 @@ impl View<'_> {
                     finished,
                     waiting: self.waiting,
                     is_init,
+                    siblings_ran,
                 };
                 sources.status()
             })
