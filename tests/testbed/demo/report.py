@@ -112,8 +112,6 @@ def main(report, pods_file, ledger_file):
         pods = json.load(file)["items"]
     with open(ledger_file, encoding="utf-8") as file:
         bills = json.load(file)
-    if isinstance(bills, dict):
-        bills = bills["Bills"]
     if not pods:
         sys.exit("error: the application has no pods")
     {"timeline": timeline, "cost": cost}[report](pods, bills)

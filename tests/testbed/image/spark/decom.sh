@@ -3,7 +3,7 @@
 # executor to move its blocks away (SIGPWR) and waits, a minute at most, until it is gone.
 set -uo pipefail
 
-executor=$(pgrep --full --oldest 'java .*KubernetesExecutorBackend') || {
+executor=$(pgrep --full --oldest '^[^ ]*java .*KubernetesExecutorBackend') || {
 	echo 'decom.sh: no executor runs here' >&2
 	exit 0
 }
