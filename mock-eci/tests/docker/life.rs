@@ -1,9 +1,9 @@
 //! Groups from launch to removal.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use mock_eci::{
-    runtime::{ContainerEvent, LogQuery, Runtime, RuntimeError, RuntimeEventKind},
+    runtime::{ContainerEvent, Launch, LogQuery, Record, Runtime, RuntimeError, RuntimeEventKind},
     spec::GroupId,
 };
 
@@ -100,16 +100,16 @@ fn logs_are_cut_by_tail_and_since_and_carry_times() {
                 .await
                 .unwrap()
         };
-        let text = |lines: &[mock_eci::runtime::LogLine]| {
-            lines.iter().map(|line| line.text.clone()).collect::<Vec<_>>().concat()
-        };
         let all = read(2000, None).await;
         assert_eq!(all.len(), 5, "{all:?}");
-        let whole = String::from_utf8(text(&all)).unwrap();
-        assert!(
-            whole.starts_with("out 1\nout 2\nout 3\n") && whole.contains("err\n") && whole.contains("last"),
-            "{whole}"
-        );
+        // The two streams of a container are in no order to each other.
+        let mut first: Vec<_> = all[..4]
+            .iter()
+            .map(|line| String::from_utf8_lossy(&line.text))
+            .collect();
+        first.sort();
+        assert_eq!(first, ["err\n", "out 1\n", "out 2\n", "out 3\n"]);
+        assert_eq!(&all[4].text[..], b"last");
         let second = jiff::SignedDuration::from_secs(1);
         assert!(
             all.iter()
@@ -280,5 +280,58 @@ fn a_stop_interrupts_a_launch_and_unknown_groups_are_stopped_already() {
             matches!(event, RuntimeEventKind::Stopped).then_some(())
         })
         .await;
+    });
+}
+
+#[test]
+fn many_groups_live_side_by_side() {
+    on_bed(async |mut bed| {
+        let groups: Vec<GroupId> = (0..8).map(|n| format!("{}{n}", bed.group).into()).collect();
+        for id in &groups {
+            let spec = Arc::new(group(vec![shell("main", "exit 3")]));
+            bed.runtime.launch(Launch {
+                id: id.clone(),
+                spec,
+                record: Record::default(),
+            });
+            bed.runtime.start(id, "main", 0);
+        }
+        let mut ended = 0;
+        while ended < groups.len() {
+            bed.until("Exited", |event| match event {
+                RuntimeEventKind::Container {
+                    event: ContainerEvent::Exited(exit),
+                    ..
+                } => Some(exit.code),
+                _ => None,
+            })
+            .await;
+            ended += 1;
+        }
+        let addresses: BTreeSet<_> = bed
+            .seen()
+            .iter()
+            .filter_map(|event| match &event.kind {
+                RuntimeEventKind::SandboxReady { ip } => Some(*ip),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(addresses.len(), groups.len(), "each has an address of its own");
+        for id in &groups {
+            let words: Vec<_> = bed.seen().iter().filter(|event| event.group == *id).collect();
+            let exits = words.iter().filter(|event| {
+                matches!(&event.kind, RuntimeEventKind::Container { event: ContainerEvent::Exited(exit), .. } if exit.code == 3)
+            });
+            assert_eq!(exits.count(), 1, "{words:?}");
+            bed.runtime.stop(id, Duration::ZERO);
+        }
+        for _ in &groups {
+            bed.until("Stopped", |event| {
+                matches!(event, RuntimeEventKind::Stopped).then_some(())
+            })
+            .await;
+        }
+        bed.runtime.reset().await.unwrap();
+        assert_eq!(bed.left().await, Vec::<String>::new());
     });
 }

@@ -17,6 +17,10 @@ const PAUSE: &str = "trap 'exit 0' TERM INT; while :; do sleep 86400 & wait $!; 
 const MAX_HOST_NAME: usize = 63;
 /// Length of a CPU quota's period, in microseconds.
 const CPU_PERIOD: i64 = 100_000;
+/// The least quota the kernel takes, in microseconds.
+const MIN_CPU_QUOTA: i64 = 1_000;
+/// The least memory Docker takes, in bytes.
+const MIN_MEMORY: i64 = 6 << 20;
 /// Where a container writes its last words unless it says otherwise.
 const TERMINATION_LOG: &str = "/dev/termination-log";
 
@@ -97,7 +101,11 @@ impl Frame<'_> {
         };
         mounts.push(volumes.termination(self.id, index, message_path));
         let size = effective_size(self.spec.size, container.size);
-        let memory = i64::try_from(size.memory_mib << 20).unwrap_or(i64::MAX);
+        let memory = at_least(MIN_MEMORY, size.memory_mib << 20);
+        let cpu_quota = at_least(
+            MIN_CPU_QUOTA,
+            size.milli_cpu.saturating_mul(CPU_PERIOD.unsigned_abs() / 1000),
+        );
         let security = &container.security;
         let host = HostConfig {
             network_mode: Some(pause.clone()),
@@ -109,11 +117,7 @@ impl Frame<'_> {
             memory_swap: Some(memory),
             // A quota, for unlike `NanoCpus` it may exceed what the engine's machine has.
             cpu_period: Some(CPU_PERIOD),
-            cpu_quota: Some(
-                i64::try_from(size.milli_cpu)
-                    .unwrap_or(i64::MAX)
-                    .saturating_mul(CPU_PERIOD / 1000),
-            ),
+            cpu_quota: Some(cpu_quota),
             pids_limit: Some(-1),
             readonly_rootfs: Some(security.read_only_root),
             privileged: Some(security.privileged),
@@ -165,6 +169,14 @@ fn effective_size(group: Size, own: Size) -> Size {
     Size {
         milli_cpu: or(own.milli_cpu, group.milli_cpu),
         memory_mib: or(own.memory_mib, group.memory_mib),
+    }
+}
+
+/// A limit as engines want it: 0 is none, and any other not too small for them.
+fn at_least(least: i64, limit: u64) -> i64 {
+    match i64::try_from(limit).unwrap_or(i64::MAX) {
+        0 => 0,
+        limit => limit.max(least),
     }
 }
 
@@ -298,6 +310,20 @@ mod tests {
             (host.cpu_quota, host.cpu_period, host.nano_cpus),
             (Some(200_000), Some(100_000), None)
         );
+    }
+
+    #[test]
+    fn no_limit_is_too_small_for_an_engine() {
+        let host = body(false, |c| {
+            c.size = Size {
+                milli_cpu: 1,
+                memory_mib: 1,
+            }
+        })
+        .host_config
+        .expect("host config");
+        assert_eq!((host.cpu_quota, host.memory), (Some(1_000), Some(6 << 20)));
+        assert_eq!(at_least(MIN_MEMORY, 0), 0);
     }
 
     #[test]

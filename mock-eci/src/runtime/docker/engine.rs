@@ -7,20 +7,21 @@ use std::{collections::HashMap, fmt, future::Future, sync::Arc, time::Duration};
 
 use bollard::{
     API_DEFAULT_VERSION, Docker,
+    auth::DockerCredentials,
     errors::Error as ApiError,
     models::{
         ContainerCreateBody, ContainerInspectResponse, ContainerSummary, ExecConfig, ImageInspect, Volume,
         VolumeCreateRequest,
     },
     query_parameters::{
-        CreateContainerOptionsBuilder, DownloadFromContainerOptionsBuilder, KillContainerOptionsBuilder,
-        ListContainersOptionsBuilder, ListVolumesOptionsBuilder, RemoveContainerOptionsBuilder,
-        RemoveVolumeOptionsBuilder, UploadToContainerOptionsBuilder,
+        CreateContainerOptionsBuilder, CreateImageOptionsBuilder, DownloadFromContainerOptionsBuilder,
+        KillContainerOptionsBuilder, ListContainersOptionsBuilder, ListVolumesOptionsBuilder,
+        RemoveContainerOptionsBuilder, RemoveVolumeOptionsBuilder, UploadToContainerOptionsBuilder,
     },
 };
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::runtime::RuntimeError;
 
@@ -30,6 +31,8 @@ const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
 const TIMEOUT_SECONDS: u64 = 120;
 /// An image may take this long to be pulled.
 const PULL_TIMEOUT: Duration = Duration::from_secs(3600);
+/// Images pulled at once; the others wait, and often need no pull any more.
+const PARALLEL_PULLS: usize = 4;
 /// Longest engine message that is passed on.
 const MAX_MESSAGE: usize = 1024;
 
@@ -38,6 +41,7 @@ const MAX_MESSAGE: usize = 1024;
 pub(super) struct Engine {
     docker: Docker,
     permits: Arc<Semaphore>,
+    pulls: Arc<Semaphore>,
     /// Whether it is podman, which differs in small ways.
     pub(super) podman: bool,
     /// Whether a part of a volume can be mounted by the API itself (Docker 26, API 1.45).
@@ -123,9 +127,6 @@ impl fmt::Display for EngineError {
 
 impl From<EngineError> for RuntimeError {
     fn from(error: EngineError) -> Self {
-        if error.is_not_found() {
-            return Self::NotFound;
-        }
         Self::Engine {
             action: error.action,
             message: format!("{}: {}", error.subject, error.message),
@@ -171,6 +172,7 @@ impl Engine {
             volume_subpath: !podman && (api.major_version, api.minor_version) >= (1, 45),
             docker,
             permits: Arc::new(Semaphore::new(parallel.max(1))),
+            pulls: Arc::new(Semaphore::new(PARALLEL_PULLS)),
         })
     }
 
@@ -179,9 +181,20 @@ impl Engine {
         &self.docker
     }
 
-    /// A client that waits long enough for a pull.
-    pub(super) fn patient(&self) -> Docker {
-        self.docker.clone().with_timeout(PULL_TIMEOUT)
+    /// Room for one pull. Pulls take minutes and do not count against the bound of all other calls.
+    pub(super) async fn pull_permit(&self) -> Option<SemaphorePermit<'_>> {
+        self.pulls.acquire().await.ok()
+    }
+
+    /// Pulls an image; call it with a [`Engine::pull_permit`].
+    pub(super) async fn pull(&self, reference: &str, login: Option<DockerCredentials>) -> Result<(), EngineError> {
+        let options = CreateImageOptionsBuilder::default().from_image(reference).build();
+        let docker = self.docker.clone().with_timeout(PULL_TIMEOUT);
+        let mut stream = std::pin::pin!(docker.create_image(Some(options), None, login));
+        while let Some(progress) = stream.next().await {
+            progress.map_err(|error| EngineError::new("pull image", reference, error))?;
+        }
+        Ok(())
     }
 
     /// Runs one call when there is room for it.

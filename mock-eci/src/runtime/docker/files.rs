@@ -11,6 +11,8 @@
 //! /group/termination/<i>   termination message of the i-th container
 //! ```
 //!
+//! `MountPropagation` means nothing here: nothing is ever mounted into these volumes from outside.
+//!
 //! Numbers rather than names, because callers choose names. EmptyDir volumes in memory are engine volumes of their own.
 
 use std::{

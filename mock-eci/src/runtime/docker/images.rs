@@ -1,9 +1,11 @@
 //! Images: pull policy, credentials, and the kubelet's words for what goes wrong.
+//!
+//! Which registries are spoken to without TLS is a setting of the engine that its API cannot change, so
+//! `InsecureRegistry` and `PlainHttpRegistry` have no effect here.
 
 use std::time::Duration;
 
-use bollard::{auth::DockerCredentials, models::ImageInspect, query_parameters::CreateImageOptionsBuilder};
-use futures::StreamExt;
+use bollard::{auth::DockerCredentials, models::ImageInspect};
 use tokio::time::Instant;
 
 use super::engine::{Engine, EngineError};
@@ -85,45 +87,39 @@ pub(super) async fn ensure(
             message,
         });
     }
+    let _permit = engine.pull_permit().await;
+    if policy != PullPolicy::Always
+        && let Some(found) = look().await?
+    {
+        // Another container's pull brought it meanwhile.
+        return Ok((found, None));
+    }
     pulling();
     let begin = Instant::now();
     let failed = |message: &str| ImageError {
         reason: "ErrImagePull",
         message: format!("Failed to pull image {image:?}: {message}"),
     };
-    pull(engine, image, credentials)
-        .await
-        .map_err(|error| failed(&error.message))?;
-    match look().await? {
-        Some(found) => Ok((found, Some(begin.elapsed()))),
-        None => Err(failed("the engine does not hold it after the pull")),
-    }
-}
-
-async fn pull(engine: &Engine, image: &str, credentials: &[RegistryCredential]) -> Result<(), EngineError> {
     // Without a tag an engine may pull every tag there is.
     let reference = if has_tag_or_digest(image) {
         image.to_owned()
     } else {
         format!("{image}:latest")
     };
-    let options = CreateImageOptionsBuilder::default().from_image(&reference).build();
     let login = credential(image, credentials).map(|login| DockerCredentials {
         username: Some(login.user_name.clone()),
         password: Some(login.password.0.clone()),
         serveraddress: Some(login.server.clone()),
         ..Default::default()
     });
-    let docker = engine.patient();
     engine
-        .call("pull image", image, async {
-            let mut stream = std::pin::pin!(docker.create_image(Some(options), None, login));
-            while let Some(progress) = stream.next().await {
-                progress?;
-            }
-            Ok(())
-        })
+        .pull(&reference, login)
         .await
+        .map_err(|error| failed(&error.message))?;
+    match look().await? {
+        Some(found) => Ok((found, Some(begin.elapsed()))),
+        None => Err(failed("the engine does not hold it after the pull")),
+    }
 }
 
 /// Registry host of an image reference.

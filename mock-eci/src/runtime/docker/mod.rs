@@ -259,7 +259,10 @@ impl Runtime for DockerRuntime {
                 return Err(RuntimeError::NotFound);
             }
             let name = names::container(group, container, query.instance);
-            Ok(logs::read(&self.inner.shared, &name, query.tail, query.since).await?)
+            match logs::read(&self.inner.shared, &name, query.tail, query.since).await {
+                Err(error) if error.is_not_found() => Err(RuntimeError::NotFound),
+                other => Ok(other?),
+            }
         })
     }
 

@@ -18,8 +18,10 @@ use super::{Inner, actor::Command, engine::EngineError, names};
 
 /// Between lists of all containers.
 const RESYNC: Duration = Duration::from_secs(15);
-/// Before a broken stream is opened again.
-const RECONNECT: Duration = Duration::from_millis(500);
+/// Before a broken stream is opened again; doubles while the engine is away.
+const RECONNECT: Duration = Duration::from_millis(250);
+/// At most so much.
+const MAX_RECONNECT: Duration = Duration::from_secs(4);
 
 /// Runs until the runtime is gone.
 pub(super) async fn run(inner: Weak<Inner>) {
@@ -27,6 +29,7 @@ pub(super) async fn run(inner: Weak<Inner>) {
         return;
     };
     let mut resync = Instant::now() + RESYNC;
+    let mut pause = RECONNECT;
     loop {
         let Some(mut events) = inner.upgrade().map(|inner| open(&inner, since)) else {
             return;
@@ -36,11 +39,13 @@ pub(super) async fn run(inner: Weak<Inner>) {
                 event = events.next() => match event {
                     Some(Ok(event)) => {
                         let Some(inner) = inner.upgrade() else { return };
-                        since = event.time.and_then(|time| Timestamp::from_second(time).ok()).unwrap_or(since);
+                        pause = RECONNECT;
                         hear(&inner, &event);
                     }
                     Some(Err(error)) => {
-                        tracing::warn!(%error, "the engine's event stream broke");
+                        if pause == RECONNECT {
+                            tracing::warn!(%error, "the engine's event stream broke; opening it again");
+                        }
                         break;
                     }
                     None => break,
@@ -52,7 +57,12 @@ pub(super) async fn run(inner: Weak<Inner>) {
                 }
             }
         }
-        tokio::time::sleep(RECONNECT).await;
+        // What was lost before this moment the list shows; what comes after it the new stream repeats.
+        if let Some(inner) = inner.upgrade() {
+            since = inner.shared.clock.wall();
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(MAX_RECONNECT);
         let Some(inner) = inner.upgrade() else { return };
         check_all(&inner).await;
     }
