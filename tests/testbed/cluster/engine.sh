@@ -10,6 +10,8 @@ start_engine() {
 	mkdir -p "$ENGINE"/{storage,run,tmp,networks,volumes}
 	cat >"$ENGINE/containers.conf" <<-TOML
 		[containers]
+		# The names in the machine's own file are none of the containers' business.
+		base_hosts_file = "none"
 		default_ulimits = ["nofile=16384:16384", "nproc=10000:10000"]
 		log_driver = "k8s-file"
 		[engine]
