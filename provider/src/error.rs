@@ -1,8 +1,8 @@
 //! What an ECI error means for us: one table from `Code` to class and remedy.
 //!
 //! The class drives everything that follows: whether a pod waits or is refused, whether the client tries again, which
-//! reason an Event carries and which label a metric. ECI's HTTP statuses are no guide (`Throttling` comes with 400, "out of
-//! stock" with 403), so the code decides and the status only speaks for codes nobody has seen yet.
+//! reason an Event carries and which label a metric. ECI's HTTP statuses are no guide (`Throttling` comes with 400,
+//! "out of stock" with 403), so the code decides and the status only speaks for codes nobody has seen yet.
 
 /// What kind of trouble an error is. See [`classify`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -13,8 +13,8 @@ pub enum ErrorClass {
     Stock,
     /// Too many calls. Slow down, then the same request again.
     Throttle,
-    /// The account or its credentials are refused (key, signature, clock, permission, arrears). No request of this account
-    /// succeeds until an operator acts, and no pod is to blame.
+    /// The account or its credentials are refused (key, signature, clock, permission, arrears). No request of this
+    /// account succeeds until an operator acts, and no pod is to blame.
     Credentials,
     /// A passing failure that had no effect. The same request again.
     Transient,
@@ -99,8 +99,8 @@ pub struct Verdict {
 
 /// The class of an error with this `Code` (empty if the answer had none) and HTTP status.
 ///
-/// `*NotFound*` codes that are not in the table, and 404 without a known code, are [`ErrorClass::NotFound`]. A caller whose
-/// request names no group of its own (a create) must read that as permanent: some *parameter* does not exist.
+/// `*NotFound*` codes that are not in the table, and 404 without a known code, are [`ErrorClass::NotFound`]. A caller
+/// whose request names no group of its own (a create) must read that as permanent: some *parameter* does not exist.
 pub fn classify(code: &str, http_status: u16) -> ErrorClass {
     verdict(code, http_status).class
 }

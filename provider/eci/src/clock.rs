@@ -23,7 +23,8 @@ impl Clock for SystemClock {
 
 /// How far the cloud's clock is ahead of ours, as learned from an answer that refused our date.
 ///
-/// ECI accepts 15 minutes either way. A machine that is further off could sign nothing at all, so we sign by the cloud's time.
+/// ECI accepts 15 minutes either way. A machine that is further off could sign nothing at all, so we sign by the
+/// cloud's time.
 #[derive(Debug, Default)]
 pub(crate) struct Skew(AtomicI64);
 

@@ -57,8 +57,8 @@ impl Error {
         self
     }
 
-    /// What it means and what to do about it. `UnknownOutcome` is for creates and deletes only: a call that reads and did not get
-    /// through is `Transient`.
+    /// What it means and what to do about it. `UnknownOutcome` is for creates and deletes only: a call that reads and
+    /// did not get through is `Transient`.
     pub fn class(&self) -> ErrorClass {
         self.0.class
     }

@@ -2,8 +2,8 @@
 //!
 //! # Flow
 //! A call is one form body. Per attempt: wait for the action's token bucket ([`Limits`]), take credentials
-//! ([`ProvideCredentials`]), sign (ACS3), send over the [`Transport`], classify the answer (`provider::error`), and either
-//! return, or correct what can be corrected (clock, credentials), or back off and try again.
+//! ([`ProvideCredentials`]), sign (ACS3), send over the [`Transport`], classify the answer (`provider::error`), and
+//! either return, or correct what can be corrected (clock, credentials), or back off and try again.
 //!
 //! # Guarantees
 //! - Every repetition of a create carries the same body, ClientToken included, so it cannot make a second group.

@@ -35,7 +35,8 @@ pub struct RetryPolicies {
 impl Default for RetryPolicies {
     fn default() -> Self {
         Self {
-            // A create that is given up costs more than a late one: the caller must then search for the group by its tag.
+            // A create that is given up costs more than a late one: the caller must then search for the group by its
+            // tag.
             create: RetryPolicy {
                 attempts: 6,
                 deadline: Duration::from_secs(60),
@@ -126,7 +127,8 @@ impl Attempts {
         self.made
     }
 
-    /// Decides after an attempt that took `took` and failed. `random` is in 0..1, `at_least` what the other side asked for.
+    /// Decides after an attempt that took `took` and failed. `random` is in 0..1, `at_least` what the other side asked
+    /// for.
     pub(crate) fn next(&mut self, took: Duration, remedy: Remedy, at_least: Option<Duration>, random: f64) -> Next {
         self.made += 1;
         self.spent += took;
@@ -156,8 +158,8 @@ impl Attempts {
         Next::Wait(delay)
     }
 
-    /// Exponential with full jitter: anything from nothing to the bound, so that callers who failed together do not return
-    /// together.
+    /// Exponential with full jitter: anything from nothing to the bound, so that callers who failed together do not
+    /// return together.
     fn back_off(&self, random: f64) -> Duration {
         let doublings = (self.made - 1).min(16);
         self.policy

@@ -84,8 +84,8 @@ pub struct ReqwestTransport(reqwest::Client);
 impl ReqwestTransport {
     /// How long a connection may take to be made.
     const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-    /// Shorter than the idle limits of common load balancers (60 s), so that we, not they, close an idle connection: a request
-    /// on one the other side has just closed has an unknown outcome.
+    /// Shorter than the idle limits of common load balancers (60 s), so that we, not they, close an idle connection: a
+    /// request on one the other side has just closed has an unknown outcome.
     const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
     /// A transport of its own pool.

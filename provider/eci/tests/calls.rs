@@ -1,4 +1,5 @@
-//! What one call does on the wire and what it makes of the answers: retries, limits, clock and credentials, on paused time.
+//! What one call does on the wire and what it makes of the answers: retries, limits, clock and credentials, on paused
+//! time.
 
 mod support;
 

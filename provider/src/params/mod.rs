@@ -1,8 +1,8 @@
 //! A request as ECI's flat parameters: `Container.1.EnvironmentVar.2.Key=…`.
 //!
-//! Rules of the wire, all in this module: lists count from 1, members are joined by `.`, unset values are left out, booleans
-//! are `true`/`false`, vCPU and GiB are decimals, files are base64. `Action`, `Version` and what a signature adds are not
-//! parameters here.
+//! Rules of the wire, all in this module: lists count from 1, members are joined by `.`, unset values are left out,
+//! booleans are `true`/`false`, vCPU and GiB are decimals, files are base64. `Action`, `Version` and what a signature
+//! adds are not parameters here.
 
 mod container;
 mod volume;

@@ -46,8 +46,8 @@ pub(super) fn put(w: &mut Writer<'_>, volume: &Volume) {
 
 /// File mode bits on the wire: four octal digits, `0644`.
 ///
-/// The API types the parameter as an integer and its pages show only the octal form; whether `420` would be read as well is
-/// unconfirmed, so this function is the one place that decides it.
+/// The API types the parameter as an integer and its pages show only the octal form; whether `420` would be read as
+/// well is unconfirmed, so this function is the one place that decides it.
 fn mode(bits: i32) -> String {
     format!("{bits:04o}")
 }

@@ -91,7 +91,8 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// A decimal as the official SDKs write it: the shortest that reads back the same, with at least one digit after the point.
+/// A decimal as the official SDKs write it: the shortest that reads back the same, with at least one digit after the
+/// point.
 pub(super) fn decimal(value: f64) -> String {
     format!("{value:?}")
 }

@@ -7,7 +7,8 @@ use serde_json::{Map, Value};
 pub struct ErrorBody {
     /// `Code`, the part that means something to programs.
     pub code: String,
-    /// `Message`. It may quote parameters of the request or the text that was signed, so it is not fit for logs as it is.
+    /// `Message`. It may quote parameters of the request or the text that was signed, so it is not fit for logs as it
+    /// is.
     pub message: String,
     /// `RequestId`.
     pub request_id: String,

@@ -1,7 +1,7 @@
 //! Deserialisers that take what real answers hold where a value is unset: absence, `null`, `""` or `{}`.
 //!
-//! Numbers and booleans are also read from text (`"2"`, `"True"`), because answers composed by different services differ.
-//! What cannot be read at all becomes the default: one odd field of one record must not blind us to its group.
+//! Numbers and booleans are also read from text (`"2"`, `"True"`), because answers composed by different services
+//! differ. What cannot be read at all becomes the default: one odd field of one record must not blind us to its group.
 
 use std::fmt;
 use std::marker::PhantomData;

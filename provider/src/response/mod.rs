@@ -1,7 +1,7 @@
 //! The answers of ECI, decoded.
 //!
-//! Each call has a wire structure in which every field may be missing (see [`lenient`]), and a conversion into a type that
-//! says what we know: [`ObservedGroup`](crate::group::ObservedGroup) for both calls that report groups.
+//! Each call has a wire structure in which every field may be missing (see [`lenient`]), and a conversion into a type
+//! that says what we know: [`ObservedGroup`](crate::group::ObservedGroup) for both calls that report groups.
 
 mod account;
 mod error;

@@ -1,7 +1,7 @@
 //! `DescribeContainerGroupStatus`: the cheap record, shaped like a pod's status.
 //!
-//! Windows overlap, so most records were seen before: a page keeps each record as raw text, [`record_hash`] recognises it, and
-//! only a new one is decoded.
+//! Windows overlap, so most records were seen before: a page keeps each record as raw text, [`record_hash`] recognises
+//! it, and only a new one is decoded.
 
 use std::hash::{DefaultHasher, Hasher as _};
 
@@ -223,9 +223,9 @@ impl From<ContainerStatus> for ObservedContainer {
 impl State {
     /// The one state that holds, `None` if none is set.
     ///
-    /// The documented sample fills all three at once, so presence proves nothing: what has an end has ended, else what has a
-    /// start runs, else what has a reason waits. Only if no such detail is there does presence decide, and the end wins again:
-    /// a container taken for running would never be looked at again.
+    /// The documented sample fills all three at once, so presence proves nothing: what has an end has ended, else what
+    /// has a start runs, else what has a reason waits. Only if no such detail is there does presence decide, and the
+    /// end wins again: a container taken for running would never be looked at again.
     fn pick(self) -> Option<ContainerState> {
         let Self {
             waiting,

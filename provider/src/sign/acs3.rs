@@ -27,8 +27,8 @@ pub fn body_hash(body: &[u8]) -> String {
 
 /// Signs a request to path `/`.
 ///
-/// `query` is in any order. `headers` are the ones to sign, names in lower case, in any order, `x-acs-content-sha256` with the
-/// value `body_hash` among them: a verifier goes by the list in the `Authorization` header.
+/// `query` is in any order. `headers` are the ones to sign, names in lower case, in any order, `x-acs-content-sha256`
+/// with the value `body_hash` among them: a verifier goes by the list in the `Authorization` header.
 pub fn acs3<K: AsRef<str>, V: AsRef<str>>(
     method: &str,
     query: &[(K, V)],

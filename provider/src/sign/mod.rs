@@ -1,8 +1,8 @@
 //! The two signatures of Alibaba Cloud's OpenAPI, each in the stages a vector can check.
 //!
 //! [`acs3`] (ACS3-HMAC-SHA256, what the current SDKs and our client use) signs headers, query and a hash of the body;
-//! [`rpc_v1`] (HMAC-SHA1) signs the set of all parameters. Nonce and time are arguments: nothing here is random or reads a
-//! clock.
+//! [`rpc_v1`] (HMAC-SHA1) signs the set of all parameters. Nonce and time are arguments: nothing here is random or
+//! reads a clock.
 
 mod acs3;
 mod v1;

@@ -201,8 +201,9 @@ fn refusal(
     }
 }
 
-/// After an attempt that may have been carried out, a later one that never reached ECI's judgement proves nothing. An answer that
-/// did (out of stock, refused parameter) does: with the same ClientToken, a create that had worked would have returned its group.
+/// After an attempt that may have been carried out, a later one that never reached ECI's judgement proves nothing. An
+/// answer that did (out of stock, refused parameter) does: with the same ClientToken, a create that had worked would
+/// have returned its group.
 fn settle(error: Error, maybe_done: bool) -> Error {
     match error.class() {
         ErrorClass::Transient | ErrorClass::Throttle | ErrorClass::Credentials if maybe_done => {
@@ -216,7 +217,8 @@ fn no_credentials(action: Action, error: CredentialsError) -> Error {
     Error::new(action, ErrorClass::Credentials, "there are no credentials to sign with").because(error)
 }
 
-/// How long the other side wants us to wait: `Retry-After` in seconds, or Alibaba's header, whose SDK reads milliseconds.
+/// How long the other side wants us to wait: `Retry-After` in seconds, or Alibaba's header, whose SDK reads
+/// milliseconds.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<u64>().ok();
     number("x-acs-retry-after")

@@ -7,7 +7,8 @@ use crate::Limits;
 /// Settings of a [`Client`](crate::Client).
 #[derive(Clone, Debug)]
 pub struct ClientConfig {
-    /// Scheme and host, with a port if it is not the scheme's: `https://eci.cn-hangzhou.aliyuncs.com`, `http://127.0.0.1:8090`.
+    /// Scheme and host, with a port if it is not the scheme's: `https://eci.cn-hangzhou.aliyuncs.com`,
+    /// `http://127.0.0.1:8090`.
     pub endpoint: String,
     /// Region, `cn-hangzhou`.
     pub region: String,

@@ -24,8 +24,8 @@ pub struct StatusPage {
     pub total: u32,
 }
 
-/// One record of a [`StatusPage`], as text. It shares the page's memory, which lives until the last of its records goes: decode
-/// or drop soon.
+/// One record of a [`StatusPage`], as text. It shares the page's memory, which lives until the last of its records
+/// goes: decode or drop soon.
 #[derive(Clone, Debug)]
 pub struct StatusEntry(pub(super) Bytes);
 

@@ -1,7 +1,7 @@
 //! Makes what ECI says about an error fit for logs and Events.
 //!
-//! A message may quote the request: a parameter that was refused, or, with a signature error, the text that was signed, session
-//! token included.
+//! A message may quote the request: a parameter that was refused, or, with a signature error, the text that was signed,
+//! session token included.
 
 use provider::request::{CreateContainerGroup, VolumeSource};
 
@@ -46,8 +46,8 @@ pub(super) fn message(
     }
 }
 
-/// Removes what the mapping marked as sensitive in `request`: passwords, environment and files, the latter as bytes and as they are
-/// on the wire.
+/// Removes what the mapping marked as sensitive in `request`: passwords, environment and files, the latter as bytes and
+/// as they are on the wire.
 pub(super) fn parameters(text: &mut String, request: &CreateContainerGroup) {
     for (key, value) in provider::params::create_params(request) {
         let environment = key.contains(".EnvironmentVar.") && key.ends_with(".Value");

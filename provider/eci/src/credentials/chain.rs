@@ -11,8 +11,9 @@ use super::{
 use crate::Transport;
 use crate::clock::Clock;
 
-/// Asks each source in turn: one that is not configured passes on, one that is configured and fails ends the search, so that a
-/// mistake in a file is reported and not covered up by another identity. The source that answered first is kept from then on.
+/// Asks each source in turn: one that is not configured passes on, one that is configured and fails ends the search, so
+/// that a mistake in a file is reported and not covered up by another identity. The source that answered first is kept
+/// from then on.
 #[derive(Debug)]
 pub struct Chain {
     sources: Vec<Box<dyn ProvideCredentials>>,
@@ -28,10 +29,11 @@ impl Chain {
         }
     }
 
-    /// The default order of Alibaba Cloud's SDKs: environment variables, an OIDC token (RRSA in ACK), the profile file, and last the
-    /// role of the ECS instance. The SDKs' CLI profile and credentials URI are left out.
+    /// The default order of Alibaba Cloud's SDKs: environment variables, an OIDC token (RRSA in ACK), the profile file,
+    /// and last the role of the ECS instance. The SDKs' CLI profile and credentials URI are left out.
     ///
-    /// Nothing is sent before credentials are asked for, and the instance's metadata service only if all others are not configured.
+    /// Nothing is sent before credentials are asked for, and the instance's metadata service only if all others are not
+    /// configured.
     pub fn full_order(environment: &Environment, transport: Arc<dyn Transport>, clock: Arc<dyn Clock>) -> Self {
         Self::new(vec![
             Box::new(EnvCredentials::new(environment.clone())),
@@ -60,7 +62,8 @@ impl ProvideCredentials for Chain {
             for (i, source) in self.sources.iter().enumerate() {
                 match source.provide().await {
                     Ok(credentials) => {
-                        // Another task may have been quicker; sources are asked in the same order, so it chose the same.
+                        // Another task may have been quicker; sources are asked in the same order, so it chose the
+                        // same.
                         let _ = self.chosen.set(i);
                         return Ok(credentials);
                     }

@@ -130,7 +130,8 @@ pub trait ProvideCredentials: Send + Sync + fmt::Debug {
     /// The credentials to use now.
     fn provide(&self) -> Provided<'_>;
 
-    /// New credentials in place of `refused`, which ECI did not accept. A source that cannot renew returns the same again.
+    /// New credentials in place of `refused`, which ECI did not accept. A source that cannot renew returns the same
+    /// again.
     fn renew(&self, refused: &Arc<Credentials>) -> Provided<'_> {
         let _ = refused;
         self.provide()

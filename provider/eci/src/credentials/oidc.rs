@@ -26,11 +26,12 @@ const PROVIDER: &str = "ALIBABA_CLOUD_OIDC_PROVIDER_ARN";
 const TOKEN_FILE: &str = "ALIBABA_CLOUD_OIDC_TOKEN_FILE";
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// STS `AssumeRoleWithOIDC`, if `ALIBABA_CLOUD_ROLE_ARN`, `ALIBABA_CLOUD_OIDC_PROVIDER_ARN` and `ALIBABA_CLOUD_OIDC_TOKEN_FILE` are
-/// set, as ACK's RRSA webhook sets them. The file is read for every exchange, because the kubelet replaces it.
+/// STS `AssumeRoleWithOIDC`, if `ALIBABA_CLOUD_ROLE_ARN`, `ALIBABA_CLOUD_OIDC_PROVIDER_ARN` and
+/// `ALIBABA_CLOUD_OIDC_TOKEN_FILE` are set, as ACK's RRSA webhook sets them. The file is read for every exchange,
+/// because the kubelet replaces it.
 ///
-/// `ALIBABA_CLOUD_ROLE_SESSION_NAME` names the session; `ALIBABA_CLOUD_STS_REGION` and `ALIBABA_CLOUD_VPC_ENDPOINT_ENABLED=true` choose
-/// the endpoint.
+/// `ALIBABA_CLOUD_ROLE_SESSION_NAME` names the session; `ALIBABA_CLOUD_STS_REGION` and
+/// `ALIBABA_CLOUD_VPC_ENDPOINT_ENABLED=true` choose the endpoint.
 #[derive(Debug)]
 pub struct OidcCredentials(Option<Cached<Exchange>>);
 

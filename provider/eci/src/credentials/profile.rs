@@ -19,8 +19,8 @@ const SOURCE: &str = "profile file";
 const FILE: &str = "ALIBABA_CLOUD_CREDENTIALS_FILE";
 const PROFILE: &str = "ALIBABA_CLOUD_PROFILE";
 
-/// A section of the file that `ALIBABA_CLOUD_CREDENTIALS_FILE` names, else of `~/.alibabacloud/credentials`; the section is the
-/// one `ALIBABA_CLOUD_PROFILE` names, else `default`. Read again whenever ECI refuses what it held.
+/// A section of the file that `ALIBABA_CLOUD_CREDENTIALS_FILE` names, else of `~/.alibabacloud/credentials`; the
+/// section is the one `ALIBABA_CLOUD_PROFILE` names, else `default`. Read again whenever ECI refuses what it held.
 #[derive(Debug)]
 pub struct ProfileCredentials {
     path: Option<PathBuf>,
@@ -142,8 +142,8 @@ fn invalid(problem: String, cause: Option<Box<dyn std::error::Error + Send + Syn
     }
 }
 
-/// Sections and their keys; the error is the number of a line that is neither. It does not quote the line, which may be a
-/// secret that lost its key.
+/// Sections and their keys; the error is the number of a line that is neither. It does not quote the line, which may be
+/// a secret that lost its key.
 fn parse(text: &str) -> Result<BTreeMap<String, BTreeMap<String, String>>, usize> {
     let mut sections: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
     let mut current = String::new();

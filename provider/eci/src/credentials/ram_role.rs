@@ -24,8 +24,8 @@ const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The metadata service of ECS at `100.100.100.200`, asked with a token where it gives one.
 ///
-/// `ALIBABA_CLOUD_ECS_METADATA` names the role (else the service does), `ALIBABA_CLOUD_ECS_METADATA_DISABLED=true` switches this
-/// source off, `ALIBABA_CLOUD_IMDSV1_DISABLED=true` insists on the token.
+/// `ALIBABA_CLOUD_ECS_METADATA` names the role (else the service does), `ALIBABA_CLOUD_ECS_METADATA_DISABLED=true`
+/// switches this source off, `ALIBABA_CLOUD_IMDSV1_DISABLED=true` insists on the token.
 #[derive(Debug)]
 pub struct RamRoleCredentials(Option<Cached<Metadata>>);
 

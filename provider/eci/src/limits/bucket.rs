@@ -1,8 +1,8 @@
 //! A token bucket with a memory of the last minute, and a brake.
 //!
-//! The brake is additive increase, multiplicative decrease: each throttling answer (counted once a second, as answers to one
-//! burst arrive together) halves the rate down to 1/16 and empties the bucket; every second without one gives back 1/20 of the
-//! full rate.
+//! The brake is additive increase, multiplicative decrease: each throttling answer (counted once a second, as answers
+//! to one burst arrive together) halves the rate down to 1/16 and empties the bucket; every second without one gives
+//! back 1/20 of the full rate.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -20,8 +20,8 @@ const RECOVERY_PER_SECOND: f64 = 1.0 / 20.0;
 #[derive(Debug)]
 pub(super) struct Bucket {
     rate: Rate,
-    // The head of the queue holds this while it waits; tokio's mutex is first come, first served, and a waiter that is dropped
-    // leaves the queue.
+    // The head of the queue holds this while it waits; tokio's mutex is first come, first served, and a waiter that is
+    // dropped leaves the queue.
     queue: tokio::sync::Mutex<()>,
     // Apart, so that the brake can be pulled while somebody waits. Never held across an await.
     state: Mutex<State>,

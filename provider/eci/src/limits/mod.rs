@@ -1,8 +1,8 @@
 //! How fast each action may be called.
 //!
-//! Every action has a bucket of its own, so a queue of creates never delays a delete or a poll. A bucket grants at most `burst`
-//! calls at once, refills at `per_minute`, and never lets more than `per_minute` calls into any 60 seconds, so that both of
-//! ECI's documented numbers hold.
+//! Every action has a bucket of its own, so a queue of creates never delays a delete or a poll. A bucket grants at most
+//! `burst` calls at once, refills at `per_minute`, and never lets more than `per_minute` calls into any 60 seconds, so
+//! that both of ECI's documented numbers hold.
 
 mod bucket;
 mod table;
@@ -77,13 +77,13 @@ impl FromStr for Limits {
     }
 }
 
-/// Per account, calls in 60 s, from the flow-control page (design reference, 7.1). Bursts are documented for create and delete
-/// only (100); elsewhere a tenth of the minute.
+/// Per account, calls in 60 s, as ECI's flow-control page has them. Bursts are documented for create and delete only,
+/// as 100: five fewer are used, because calls that left apart may arrive together. Elsewhere a tenth of the minute.
 fn documented(action: Action) -> Rate {
     match action {
         Action::CreateContainerGroup | Action::DeleteContainerGroup => Rate {
             per_minute: 1000,
-            burst: 100,
+            burst: 95,
         },
         Action::DescribeContainerGroupStatus | Action::DescribeContainerGroupEvents | Action::DescribeRegions => Rate {
             per_minute: 10_000,
@@ -141,7 +141,7 @@ mod tests {
         assert_eq!(Limits::None.rate(Action::CreateContainerGroup), None);
         let create = Rate {
             per_minute: 1000,
-            burst: 100,
+            burst: 95,
         };
         assert_eq!(Limits::Documented.rate(Action::CreateContainerGroup), Some(create));
         let own = Rate {

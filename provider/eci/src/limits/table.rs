@@ -43,7 +43,8 @@ impl Limits {
             })
     }
 
-    /// Reads a table `action -> {per_minute, burst}`, in TOML or JSON. Actions it does not name keep their documented limits.
+    /// Reads a table `action -> {per_minute, burst}`, in TOML or JSON. Actions it does not name keep their documented
+    /// limits.
     ///
     /// ```
     /// let limits = eci::Limits::from_table("[CreateContainerGroup]\nper_minute = 600\nburst = 20\n").unwrap();
