@@ -3,24 +3,27 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use bytes::Bytes;
+use futures::{FutureExt, Stream, StreamExt, stream};
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::Frame;
 use kube::client::Body;
 use serde_json::{Value, json};
+use tokio::sync::mpsc::UnboundedReceiver;
+
+type Chunks = std::pin::Pin<Box<dyn Stream<Item = Result<Frame<Bytes>, Infallible>> + Send>>;
 
 /// An answer of the scripted API server.
 pub(crate) struct Answer {
     code: StatusCode,
-    body: Option<Value>,
+    body: Chunks,
 }
 
 impl Answer {
     /// 200 with an object.
     pub(crate) fn ok(body: Value) -> Self {
-        Self {
-            code: StatusCode::OK,
-            body: Some(body),
-        }
+        Self::whole(StatusCode::OK, &body)
     }
 
     /// An error as the API server writes it.
@@ -28,10 +31,10 @@ impl Answer {
         let body = json!({
             "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason, "message": message,
         });
-        Self {
-            code: StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
-            body: Some(body),
-        }
+        Self::whole(
+            StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+            &body,
+        )
     }
 
     /// 404.
@@ -39,13 +42,29 @@ impl Answer {
         Self::error(404, "NotFound", "not found")
     }
 
-    /// Never answers: a watch without events, or a dead connection.
-    pub(crate) fn never() -> Self {
+    /// A watch: the events as they are sent, for as long as the sender lives.
+    pub(crate) fn events(events: UnboundedReceiver<Value>) -> Self {
+        let lines = stream::unfold(events, |mut events| async move {
+            let event = events.recv().await?;
+            Some((frame(format!("{event}\n")), events))
+        });
         Self {
             code: StatusCode::OK,
-            body: None,
+            body: lines.boxed(),
         }
     }
+
+    fn whole(code: StatusCode, body: &Value) -> Self {
+        let body = body.to_string();
+        Self {
+            code,
+            body: async { frame(body) }.into_stream().boxed(),
+        }
+    }
+}
+
+fn frame(text: String) -> Result<Frame<Bytes>, Infallible> {
+    Ok(Frame::data(Bytes::from(text)))
 }
 
 /// A client of an API server that calls `script` with method, path with query, and body (`Null` if there is none).
@@ -64,10 +83,7 @@ pub(crate) fn scripted(script: impl Fn(&Method, &str, &Value) -> Answer + Send +
                 .map_or("", |path| path.as_str())
                 .trim_end_matches('?');
             let answer = script(&parts.method, path, &body);
-            let Some(body) = answer.body else {
-                return std::future::pending().await;
-            };
-            let mut response = Response::new(Full::from(body.to_string()));
+            let mut response = Response::new(StreamBody::new(answer.body));
             *response.status_mut() = answer.code;
             Ok::<_, Infallible>(response)
         }
