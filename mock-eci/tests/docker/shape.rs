@@ -297,3 +297,34 @@ fn an_error_of_the_engine_quotes_no_environment() {
         );
     });
 }
+
+#[test]
+fn a_terminal_has_a_log_too() {
+    on_bed(async |mut bed| {
+        let mut main = shell("main", "tty; echo two; printf end");
+        main.tty = true;
+        main.stdin = true;
+        bed.launch(group(vec![main])).await;
+        let output = bed.output("main").await;
+        let lines: Vec<&str> = output.lines().map(str::trim_end).collect();
+        assert!(lines[0].starts_with("/dev/"), "{output:?}");
+        assert_eq!(lines[1..], ["two", "end"], "{output:?}");
+    });
+}
+
+#[test]
+fn sysctls_and_the_process_namespace_are_the_groups() {
+    on_bed(async |mut bed| {
+        let one = shell("one", "exec sleep 601");
+        let two = shell(
+            "two",
+            "cat /proc/sys/net/ipv4/ip_unprivileged_port_start; until ps -o args | grep -qx 'sleep 601'; do sleep 0.1; done",
+        );
+        let mut spec = group(vec![one, two]);
+        spec.sysctls = vec![("net.ipv4.ip_unprivileged_port_start".into(), "80".into())];
+        spec.share_process_namespace = true;
+        bed.launch(spec).await;
+        bed.start("one", 0).await;
+        assert_eq!(bed.output("two").await, "80\n");
+    });
+}
