@@ -24,15 +24,15 @@ check: ## formatting, lints, what crates may depend on, shell scripts
 	shellcheck --exclude=SC2317 --external-sources --source-path=. $(SCRIPTS)
 
 unit: ## tests of each crate by itself
-	cargo test --locked -p provider -p eci -p mock-eci
-	cargo test --locked -p virtual-node --lib --bins
+	cargo test --locked --no-fail-fast -p provider -p eci -p mock-eci
+	cargo test --locked --no-fail-fast -p virtual-node --lib --bins
 
 sim: ## the agent against mock-eci and a scripted API server, in one process
-	cargo test --locked -p virtual-node --test sim
+	cargo test --locked --no-fail-fast -p virtual-node --test sim
 
 e2e: ## the agent in a real cluster (real API server, scheduler, controllers)
 	cargo test --locked -p virtual-node --test e2e --no-run
-	$(TESTBED)/with-cluster.sh e2e control-plane,dns cargo test --locked --offline -p virtual-node --test e2e
+	$(TESTBED)/with-cluster.sh e2e control-plane,dns cargo test --locked --no-fail-fast --offline -p virtual-node --test e2e
 
 sdk: ## mock-eci against the official SDKs
 	tests/sdk/run.sh
