@@ -2,7 +2,7 @@
 //!
 //! # Guarantees
 //! - A group is deleted only if its cluster, node and UID tags are ours, the list of pods is complete and lacks its UID, and
-//!   it is older than [`ORPHAN_AGE`].
+//!   it is older than [`Adopter::orphan_age`].
 //! - A group of a pod whose create is still under way is left alone: the create's own answer names it.
 
 use std::sync::Arc;
@@ -20,9 +20,6 @@ use crate::pods::input::Input;
 use crate::pods::record::{GroupState, PodRecord, Uid};
 use crate::pods::store::Store;
 
-/// A group younger than this may belong to a pod that the watch has not shown yet.
-const ORPHAN_AGE: Duration = Duration::from_secs(60);
-
 /// Ids in one call, ECI's bound.
 const IDS_PER_CALL: usize = 20;
 
@@ -33,6 +30,8 @@ pub struct Adopter {
     pub eci: Client,
     /// Tags that every group of this node carries.
     pub ownership: Vec<(String, String)>,
+    /// A group younger than this may belong to a pod that the watch has not shown yet.
+    pub orphan_age: Duration,
     /// Figures.
     pub figures: Figures,
 }
@@ -97,7 +96,7 @@ impl Adopter {
         }
         let old_enough = group
             .created
-            .is_some_and(|at| now.duration_since(at) >= ORPHAN_AGE.try_into().unwrap_or_default());
+            .is_some_and(|at| now.duration_since(at) >= self.orphan_age.try_into().unwrap_or_default());
         if records.pods_listed && old_enough {
             Verdict::Orphan
         } else {

@@ -182,11 +182,8 @@ fn decide_ending(record: &PodRecord, now: Timestamp) -> Decision {
             } else {
                 deadline.unwrap_or(repeat_at)
             };
-            if gone {
-                Decision::Wait(Some(wake))
-            } else {
-                publish_or_wait(record, now, Some(wake))
-            }
+            // What its containers do on the way out is told once, with the last status.
+            Decision::Wait(Some(wake))
         }
     }
 }

@@ -26,6 +26,7 @@ pub mod input;
 mod lookup;
 #[cfg(test)]
 mod model;
+pub mod patience;
 pub mod poll;
 pub mod publish;
 pub mod reconcile;
@@ -51,6 +52,7 @@ use crate::pods::cloud_state::CloudState;
 use crate::pods::events::Notices;
 use crate::pods::figures::Figures;
 use crate::pods::input::Input;
+use crate::pods::patience::Patience;
 use crate::pods::poll::Poller;
 use crate::pods::reconcile::{Parallel, Reconciler};
 use crate::pods::refs::RefsReader;
@@ -66,6 +68,8 @@ pub struct PodsSettings {
     pub mapping: Arc<Settings>,
     /// Calls a second that polling may use; none = no limit.
     pub poll_calls_per_second: Option<f64>,
+    /// How long the cloud is given.
+    pub patience: Patience,
     /// Bounds of effects.
     pub parallel: Parallel,
     /// Whether the API server streams lists (Kubernetes 1.34 and later).
@@ -131,10 +135,12 @@ pub async fn run(settings: PodsSettings, connections: Connections, shutdown: Shu
         adopter: Adopter {
             eci,
             ownership,
+            orphan_age: settings.patience.orphan_age,
             figures: figures.clone(),
         },
         cloud: CloudState::new(conditions, groups_listed, figures.clone()),
         figures,
+        patience: settings.patience,
         calls_per_second: settings.poll_calls_per_second,
     };
     let watching = async {

@@ -133,7 +133,10 @@ impl World {
 
     /// Groups that run or may run, and so cost money.
     fn alive(&self) -> usize {
-        self.groups.iter().filter(|g| g.alive && g.status != GroupStatus::ScheduleFailed).count()
+        self.groups
+            .iter()
+            .filter(|g| g.alive && g.status != GroupStatus::ScheduleFailed)
+            .count()
     }
 
     fn id(attempt: u32) -> Arc<str> {

@@ -25,6 +25,7 @@ use crate::pods::adopt::Adopter;
 use crate::pods::cloud_state::CloudState;
 use crate::pods::figures::Figures;
 use crate::pods::input::Input;
+use crate::pods::patience::Patience;
 use crate::pods::record::{GroupState, Uid};
 use crate::pods::store::{Records, Store};
 use crate::shutdown::Shutdown;
@@ -41,10 +42,6 @@ const MOTION_PERIOD: Duration = Duration::from_millis(250);
 const CHANGES_PERIOD: Duration = Duration::from_secs(3);
 /// The window of that question; ECI's minimum. Twenty times the period, so nothing is lost to a slow round.
 const CHANGES_WINDOW_SECONDS: u32 = 60;
-/// How often a complete list is read.
-const LIST_PERIOD: Duration = Duration::from_secs(30);
-/// A group just created may not be listed yet.
-const LIST_LAG: Duration = Duration::from_secs(10);
 /// Lists in a row that must lack a group before it counts as gone.
 const LISTS_TO_BE_GONE: u8 = 2;
 
@@ -64,6 +61,8 @@ pub struct Poller {
     pub cloud: CloudState,
     /// Figures.
     pub figures: Figures,
+    /// How long the cloud is given.
+    pub patience: Patience,
     /// Calls a second that polling may use; none = no limit.
     pub calls_per_second: Option<f64>,
 }
@@ -86,13 +85,13 @@ impl Poller {
             }
         };
         let rest = async {
-            let mut lists = tokio::time::interval(LIST_PERIOD);
+            let mut lists = tokio::time::interval(self.patience.list_period);
             let mut changes = tokio::time::interval(CHANGES_PERIOD);
             lists.set_missed_tick_behavior(MissedTickBehavior::Delay);
             changes.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 // Until the first list is in, nothing can be created: try again soon.
-                if !self.store.lock().groups_listed {
+                if !self.store.lock().groups_listed() {
                     self.list_all().await;
                     tokio::time::sleep(Duration::from_secs(1)).await;
                     continue;
@@ -250,11 +249,7 @@ impl Poller {
     fn conclude(&self, present: &HashSet<Arc<str>>, no_strangers: bool, began: Timestamp) -> Vec<Uid> {
         let mut records = self.store.lock();
         let expected: Vec<(Uid, bool, bool)> = records
-            .expected(
-                began
-                    .saturating_sub(jiff::SignedDuration::try_from(LIST_LAG).unwrap_or_default())
-                    .unwrap_or(began),
-            )
+            .expected(began - self.patience.list_lag)
             .filter_map(|(uid, record)| {
                 let id = record.group_id()?;
                 Some((uid.clone(), present.contains(id), record.desired.finished))
@@ -287,7 +282,7 @@ impl Poller {
             }
         }
         if records.pods_listed {
-            records.groups_listed = true;
+            records.lists += 1;
         }
         touched
     }
@@ -296,7 +291,7 @@ impl Poller {
     async fn finish_first_list(&self) {
         let touched = {
             let mut records = self.store.lock();
-            if !records.groups_listed {
+            if !records.groups_listed() {
                 return;
             }
             let unknown: Vec<Uid> = records

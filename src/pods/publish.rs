@@ -6,7 +6,7 @@
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::PodStatus;
 use provider::annotations;
-use provider::group::GroupStatus;
+use provider::group::{ContainerState, GroupStatus, ObservedGroup};
 use provider::status::{self, Phase};
 use serde_json::{Map, Value, json};
 
@@ -93,8 +93,8 @@ pub fn wanted(record: &PodRecord, now: Timestamp) -> Option<PodStatus> {
         // After a restart, before the first observation: what is published stands.
         (GroupState::Present { .. }, None) if facts.previous.phase.is_some_and(|p| p != Phase::Pending) => None,
         (GroupState::Present { .. }, None) => Some(waiting()),
-        (GroupState::Gone, Some(o)) if o.group.status.is_terminal() => {
-            Some(status::to_pod_status(&o.group, facts, now))
+        (GroupState::Gone, Some(o)) if let Some(ended) = ended(&o.group) => {
+            Some(status::to_pod_status(&ended, facts, now))
         }
         (GroupState::Gone, _) => {
             let ending = record.desired.deletion.is_some();
@@ -113,6 +113,29 @@ pub fn wanted(record: &PodRecord, now: Timestamp) -> Option<PodStatus> {
             Some(status::terminal_status(facts, reason, message, now))
         }
     }
+}
+
+/// `group` in its final state, if the last look saw all of its containers end: a deleted group may vanish right after.
+fn ended(group: &ObservedGroup) -> Option<ObservedGroup> {
+    if group.status.is_terminal() {
+        return Some(group.clone());
+    }
+    let mut succeeded = true;
+    for container in &group.containers {
+        match container.state {
+            ContainerState::Terminated { exit_code, .. } => succeeded &= exit_code == 0,
+            _ => return None,
+        }
+    }
+    let status = if succeeded {
+        GroupStatus::Succeeded
+    } else {
+        GroupStatus::Failed
+    };
+    Some(ObservedGroup {
+        status,
+        ..group.clone()
+    })
 }
 
 /// Whether the wanted status is to be written.

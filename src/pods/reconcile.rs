@@ -285,10 +285,11 @@ impl Reconciler {
                     id: Arc::from(id),
                     attempt: publish::published(pod).attempt,
                     delete: None,
-                    since: now,
+                    // As old as its pod: the very first list must show it, or is not believed.
+                    since: pod.created().unwrap_or(now),
                     missing: 0,
                 },
-                None if records.groups_listed => GroupState::Absent {
+                None if records.groups_listed() => GroupState::Absent {
                     attempt: publish::published(pod).attempt,
                 },
                 None => GroupState::Unknown,

@@ -29,8 +29,8 @@ pub struct Records {
     motion: HashSet<Uid>,
     /// Whether the first list of pods is complete: before, a group without a record proves nothing.
     pub pods_listed: bool,
-    /// Whether a complete and trusted list of groups was seen since the start.
-    pub groups_listed: bool,
+    /// How many complete and trusted lists of groups were seen since then.
+    pub lists: u64,
 }
 
 impl Store {
@@ -60,6 +60,11 @@ impl Store {
 }
 
 impl Records {
+    /// Whether both sides were listed: before, that a pod has no group is not known.
+    pub fn groups_listed(&self) -> bool {
+        self.lists > 0
+    }
+
     /// The record of `uid`.
     pub fn get(&self, uid: &str) -> Option<&PodRecord> {
         self.by_uid.get(uid)

@@ -1,0 +1,11 @@
+//! The agent's pod lane against mock-eci, both in this process, with a small API server in memory. No sockets, no containers.
+
+#![allow(unreachable_pub, reason = "modules of a test binary; nothing else can reach them")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod faults;
+mod harness;
+mod life;
+mod restart;

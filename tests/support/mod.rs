@@ -1,0 +1,4 @@
+//! What suites share.
+
+pub mod api_server;
+pub mod until;
