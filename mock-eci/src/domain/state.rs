@@ -441,8 +441,12 @@ impl State {
             }
             Some(status) if status.is_final() => {
                 self.finished.push_back((at, id.clone()));
-                let due = at.saturating_add(KEPT_FOR).unwrap_or(Timestamp::MAX);
-                self.timers.add(due, Timer::Retention);
+                let due = |since: Timestamp| since.saturating_add(KEPT_FOR).unwrap_or(Timestamp::MAX);
+                self.timers.add(due(at), Timer::Retention);
+                // It may push the oldest one out of the newest hundred right now.
+                if self.finished.front().is_some_and(|(oldest, _)| due(*oldest) <= at) {
+                    self.timers.add(at, Timer::Retention);
+                }
             }
             _ => {}
         }

@@ -1,0 +1,17 @@
+//! mock-eci with simulated groups, in memory and on paused time: no sockets but in `sockets`, no waiting anywhere.
+
+mod bed;
+
+mod coverage;
+mod create;
+mod faults;
+mod idempotency;
+mod ledger;
+mod lifecycle;
+mod listing;
+mod logs;
+mod protocol;
+mod scale;
+mod signatures;
+mod sockets;
+mod steering;
