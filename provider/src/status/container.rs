@@ -16,6 +16,8 @@ use crate::group::{self, ObservedContainer};
 pub(super) enum Unrecorded {
     /// The group still lives; a container without a recorded end waits.
     StillWaiting,
+    /// The group could not be created, so nothing ran in it: its containers wait for good.
+    NeverRan,
     /// The group succeeded, so each of its containers ended with 0.
     Succeeded,
     /// The group is over otherwise: 137, as a kubelet says of containers it cannot find.
@@ -90,10 +92,14 @@ impl Sources<'_> {
                 }),
                 ..ContainerState::default()
             },
-            (Recorded::Wait(reason, message), Unrecorded::StillWaiting) => self.waits(reason, message),
-            (Recorded::Nothing, Unrecorded::StillWaiting) => self.waits("", ""),
+            (Recorded::Wait(reason, message), Unrecorded::StillWaiting | Unrecorded::NeverRan) => {
+                self.waits(reason, message)
+            }
+            (Recorded::Nothing, Unrecorded::StillWaiting | Unrecorded::NeverRan) => self.waits("", ""),
             // It ended, and the group with it before the next run: that end is the one.
-            (Recorded::Wait(..), _) if self.last_end().is_some() => self.ended(self.last_end().unwrap_or_default()),
+            (Recorded::Wait(..), Unrecorded::Succeeded | Unrecorded::Lost) if self.last_end().is_some() => {
+                self.ended(self.last_end().unwrap_or_default())
+            }
             // Observed never to have begun, like the others of its list: it has no end either.
             (Recorded::Wait(reason, message), Unrecorded::Lost) if !self.siblings_ran => self.waits(reason, message),
             (recorded, Unrecorded::Succeeded) => self.ended(End {
@@ -101,8 +107,11 @@ impl Sources<'_> {
                 started_at: recorded.started(),
                 ..End::default()
             }),
-            (Recorded::Lost(started_at, finished_at), _) => self.lost(started_at, finished_at),
-            (recorded, Unrecorded::Lost) => self.lost(recorded.started(), None),
+            (Recorded::Lost(started_at, finished_at), _) => self.lost(self.known_id(), started_at, finished_at),
+            (Recorded::Start(started_at), Unrecorded::Lost | Unrecorded::NeverRan) => {
+                self.lost(self.own_id(), started_at, None)
+            }
+            (Recorded::Wait(..) | Recorded::Nothing, Unrecorded::Lost) => self.lost(self.known_id(), None, None),
         }
     }
 
@@ -127,7 +136,7 @@ impl Sources<'_> {
         let exit_code = match (end.exit_code, self.unrecorded) {
             (-1, Unrecorded::Succeeded) => 0,
             (-1, _) if end.reason == reasons::COMPLETED => 0,
-            (-1, _) => return self.lost(end.started_at, end.finished_at),
+            (-1, _) => return self.lost(self.own_id(), end.started_at, end.finished_at),
             (code, _) => code,
         };
         let default = if exit_code == 0 {
@@ -149,13 +158,15 @@ impl Sources<'_> {
         }
     }
 
-    fn lost(&self, started_at: Option<Timestamp>, finished_at: Option<Timestamp>) -> ContainerState {
+    fn lost(
+        &self,
+        container_id: Option<String>,
+        started_at: Option<Timestamp>,
+        finished_at: Option<Timestamp>,
+    ) -> ContainerState {
         ContainerState {
             terminated: Some(ContainerStateTerminated {
-                container_id: self
-                    .previous
-                    .and_then(|previous| some(&previous.container_id))
-                    .or_else(|| started_at.and_then(|_| self.own_id())),
+                container_id,
                 exit_code: reasons::LOST_EXIT_CODE,
                 reason: some(reasons::CONTAINER_STATUS_UNKNOWN),
                 message: some(reasons::LOST_MESSAGE),
@@ -195,14 +206,19 @@ impl Sources<'_> {
             (Some(_), _) => self.own_id(),
             (None, Some(end)) => end.container_id.clone(),
             // Between two runs it still is the container of the last one.
-            (None, None) => self.previous.and_then(|previous| some(&previous.container_id)),
+            (None, None) => self.known_id(),
         }
+    }
+
+    /// The id that was published before.
+    fn known_id(&self) -> Option<String> {
+        self.previous.and_then(|previous| some(&previous.container_id))
     }
 
     /// The id of a container that runs or ran.
     fn own_id(&self) -> Option<String> {
         if self.group_id.is_empty() {
-            return self.previous.and_then(|previous| some(&previous.container_id));
+            return self.known_id();
         }
         Some(format!("eci://{}/{}", self.group_id, self.facts.name))
     }

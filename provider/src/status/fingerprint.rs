@@ -95,3 +95,96 @@ fn text(value: &Option<String>) -> &str {
 fn seconds(time: &Option<Time>) -> Option<i64> {
     time.as_ref().map(|time| time.0.as_second())
 }
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::Pod;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// Pods as a real API server returned them.
+    const WATCHED: [&str; 2] = [
+        include_str!("../../tests/data/mapping/spark-driver/pod.json"),
+        include_str!("../../tests/data/mapping/spark-executor/pod.json"),
+    ];
+
+    fn of(status: &Value) -> u64 {
+        let pod: Pod = serde_json::from_value(json!({ "metadata": {}, "status": status })).expect("a pod");
+        fingerprint(&pod.status.unwrap_or_default())
+    }
+
+    fn watched() -> Value {
+        let pod: Value = serde_json::from_str(WATCHED[0]).expect("a pod");
+        pod["status"].clone()
+    }
+
+    #[test]
+    fn what_others_write_and_servers_add_does_not_count() {
+        for text in WATCHED {
+            let pod: Value = serde_json::from_str(text).expect("a pod");
+            let watched = pod["status"].clone();
+            let mut ours = watched.clone();
+            ours.as_object_mut().expect("an object").remove("qosClass");
+            ours["observedGeneration"] = json!(7);
+            ours["reason"] = json!("");
+            ours["containerStatuses"][0]
+                .as_object_mut()
+                .expect("an object")
+                .remove("lastState");
+            ours["containerStatuses"][0]["started"] = json!(false);
+            ours["startTime"] = json!("2026-11-23T01:43:00.5Z");
+            let conditions = ours["conditions"].as_array_mut().expect("a list");
+            conditions.retain(|condition| condition["type"] != "PodScheduled");
+            conditions.reverse();
+            for condition in conditions.iter_mut() {
+                condition.as_object_mut().expect("an object").remove("lastProbeTime");
+                condition["lastTransitionTime"] = json!("2026-11-23T05:00:00Z");
+                condition["observedGeneration"] = json!(7);
+            }
+            assert_eq!(of(&ours), of(&watched));
+        }
+    }
+
+    #[test]
+    fn whatever_a_kubelet_would_write_counts() {
+        let base = of(&watched());
+        for (path, value) in [
+            ("/phase", json!("Failed")),
+            ("/podIP", json!("10.0.0.9")),
+            ("/podIPs/0/ip", json!("10.0.0.9")),
+            ("/hostIP", json!("10.0.0.9")),
+            ("/conditions/1/status", json!("False")),
+            ("/conditions/1/reason", json!("ContainersNotReady")),
+            ("/containerStatuses/0/ready", json!(false)),
+            ("/containerStatuses/0/restartCount", json!(1)),
+            ("/containerStatuses/0/imageID", json!("sha256:1")),
+            ("/containerStatuses/0/containerID", json!("eci://x/y")),
+            (
+                "/containerStatuses/0/state/running/startedAt",
+                json!("2026-11-23T01:43:50Z"),
+            ),
+            ("/containerStatuses/0/state", json!({ "terminated": { "exitCode": 0 } })),
+            (
+                "/containerStatuses/0/state",
+                json!({ "waiting": { "reason": "ContainerCreating" } }),
+            ),
+            (
+                "/containerStatuses/0/lastState",
+                json!({ "terminated": { "exitCode": 1 } }),
+            ),
+            ("/message", json!("m")),
+        ] {
+            let mut changed = watched();
+            let (parent, key) = path.rsplit_once('/').expect("a path");
+            changed.pointer_mut(parent).expect("a parent")[key] = value;
+            assert_ne!(of(&changed), base, "{path}");
+        }
+        let ended = |code: i32| {
+            let mut changed = watched();
+            changed["containerStatuses"][0]["state"] = json!({ "terminated": { "exitCode": code } });
+            of(&changed)
+        };
+        assert_ne!(ended(0), ended(137));
+    }
+}

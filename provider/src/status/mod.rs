@@ -26,24 +26,33 @@ use crate::group::{GroupStatus, ObservedContainer, ObservedGroup};
 
 /// The status of the pod whose group is `group`. `now` becomes the time of changes that nobody recorded.
 pub fn to_pod_status(group: &ObservedGroup, facts: &PodFacts, now: Timestamp) -> PodStatus {
-    let unrecorded = match (&group.status, facts.previous.phase) {
-        // Nothing ran in a group that could not be created.
-        (GroupStatus::ScheduleFailed, _) => Unrecorded::StillWaiting,
-        (GroupStatus::Succeeded, _) | (_, Some(Phase::Succeeded)) => Unrecorded::Succeeded,
-        (GroupStatus::Failed | GroupStatus::Expired, _) | (_, Some(Phase::Failed)) => Unrecorded::Lost,
-        _ => Unrecorded::StillWaiting,
-    };
     let (reason, message) = explain(group, facts);
-    let view = View {
+    let mut view = View {
         group_id: &group.id,
         observed: Some(group),
-        unrecorded,
+        unrecorded: match group.status {
+            GroupStatus::Succeeded => Unrecorded::Succeeded,
+            GroupStatus::Failed | GroupStatus::Expired => Unrecorded::Lost,
+            GroupStatus::ScheduleFailed => Unrecorded::NeverRan,
+            _ => Unrecorded::StillWaiting,
+        },
         waiting: (waiting_reason(facts), creation_problem(group).unwrap_or_default()),
         finished: group.finished,
     };
-    let containers = view.containers(facts);
-    let init_containers = view.init_containers(facts, &containers);
+    let mut containers = view.containers(facts);
+    let mut init_containers = view.init_containers(facts, &containers);
     let phase = phase::of(&group.status, &containers, &init_containers, facts.restart_policy);
+    let phase = facts.previous.phase.map_or(phase, |before| before.then(phase));
+    if phase.is_terminal() && !group.status.is_terminal() {
+        // The pod is over before its group is, or was said to be earlier: nothing in it runs or waits any more.
+        view.unrecorded = if phase == Phase::Succeeded {
+            Unrecorded::Succeeded
+        } else {
+            Unrecorded::Lost
+        };
+        containers = view.containers(facts);
+        init_containers = view.init_containers(facts, &containers);
+    }
     let started = facts
         .previous
         .start_time
@@ -52,7 +61,7 @@ pub fn to_pod_status(group: &ObservedGroup, facts: &PodFacts, now: Timestamp) ->
         .or(facts.created);
     Parts {
         facts,
-        phase: facts.previous.phase.map_or(phase, |before| before.then(phase)),
+        phase,
         reason,
         message,
         pod_ip: group.pod_ip.as_deref().filter(|ip| !ip.is_empty()),
