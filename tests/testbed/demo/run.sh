@@ -48,10 +48,11 @@ check_input() {
 submit() {
 	local server
 	server=$(kubectl config view --minify --output 'jsonpath={.clusters[0].cluster.server}')
-	# What s3a is told. The keys are a Secret: configuration ends up in a ConfigMap.
+	# It has no need of its own address, which not every machine's name leads to. The keys
+	# of the store are a Secret: configuration ends up in a ConfigMap.
 	# shellcheck disable=SC2016 # expanded inside
 	inside bash -c 'exec podman run --rm --name spark-submit --network host \
-		--volume "$KUBECONFIG:/kubeconfig:ro" --env KUBECONFIG=/kubeconfig "$@"' podman "$1" \
+		--volume "$KUBECONFIG:/kubeconfig:ro" --env KUBECONFIG=/kubeconfig --env SPARK_LOCAL_IP=127.0.0.1 "$@"' podman "$1" \
 		/opt/spark/bin/spark-submit \
 		--master "k8s://$server" --deploy-mode cluster --name wordcount \
 		--conf "spark.kubernetes.container.image=$1" \
