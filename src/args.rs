@@ -101,6 +101,10 @@ pub struct RunArgs {
     #[arg(long, env = "VIRTUAL_NODE_TLS_PRIVATE_KEY_FILE", value_name = "FILE")]
     pub tls_private_key_file: Option<String>,
 
+    /// Where a serving certificate requested from the cluster is kept [default: /var/lib/virtual-node/pki]
+    #[arg(long, env = "VIRTUAL_NODE_CERT_DIR", value_name = "DIRECTORY")]
+    pub cert_dir: Option<String>,
+
     /// CA of the client certificates the kubelet API accepts, PEM [default: none accepted, bearer tokens only]
     #[arg(long, env = "VIRTUAL_NODE_CLIENT_CA_FILE", value_name = "FILE")]
     pub client_ca_file: Option<String>,

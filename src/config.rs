@@ -24,6 +24,7 @@ pub const ACK_NODE_NAME_PREFIX: &str = "virtual-kubelet-";
 const DEFAULT_KUBELET_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 10250);
 const DEFAULT_METRICS_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 10255);
 const DEFAULT_CLUSTER_DNS: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 96, 0, 10));
+const DEFAULT_CERT_DIR: &str = "/var/lib/virtual-node/pki";
 const DEFAULT_CLUSTER_DOMAIN: &str = "cluster.local";
 const DEFAULT_MAX_CONNECTIONS: usize = 10_000;
 
@@ -50,6 +51,8 @@ pub struct Config {
     pub metrics_listen: SocketAddr,
     /// Serving certificate of the kubelet API; `None` = requested from the cluster.
     pub tls: Option<ServingFiles>,
+    /// Where a requested serving certificate is kept.
+    pub cert_dir: PathBuf,
     /// CA of the client certificates the kubelet API accepts; `None` = bearer tokens only.
     pub client_ca_file: Option<PathBuf>,
     /// Whether groups can reach service addresses.
@@ -218,6 +221,7 @@ impl Config {
             metrics_listen,
             tls_cert_file,
             tls_private_key_file,
+            cert_dir,
             client_ca_file,
             service_vips,
             relay_ip,
@@ -266,6 +270,9 @@ impl Config {
             (Some(_), None) => r.fail("tls-private-key-file", "is needed together with --tls-cert-file"),
             (None, Some(_)) => r.fail("tls-cert-file", "is needed together with --tls-private-key-file"),
         };
+        let cert_dir = r
+            .path("cert-dir", cert_dir)
+            .unwrap_or_else(|| PathBuf::from(DEFAULT_CERT_DIR));
         let client_ca_file = r.path("client-ca-file", client_ca_file);
         let service_vips = r.service_vips(service_vips, relay_ip, api_server);
         let cluster_dns = r
@@ -297,6 +304,7 @@ impl Config {
             eci_limits,
             metrics_listen,
             tls,
+            cert_dir,
             client_ca_file,
             service_vips,
             cluster_dns,

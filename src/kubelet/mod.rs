@@ -7,6 +7,7 @@
 //! Status codes and error bodies are a real kubelet's, route by route: the API server and its clients read them.
 
 pub mod auth;
+mod certificate;
 pub mod logs;
 pub mod lookup;
 mod routes;
@@ -16,20 +17,31 @@ pub mod tls;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use rustls::ServerConfig;
+use tokio::sync::watch;
 
 pub use logs::budget::LogBudget;
 pub use lookup::{ContainerEntry, ContainerRun, PodEntry, PodLookup};
 pub use routes::KubeletApi;
 pub use server::serve;
 
-use crate::config::{Config, NodeConfig};
+use crate::config::{Config, NodeConfig, ServingFiles};
 use crate::metrics::Metrics;
 use crate::net::listen;
 use crate::shutdown::Shutdown;
 use auth::Auth;
+use certificate::Subject;
 use logs::source::EciLogs;
 use logs::stream::LogAccess;
 use tls::TlsFiles;
+
+/// Where the serving certificate comes from.
+enum Certificate {
+    /// From files of the administrator.
+    Given(watch::Receiver<Arc<ServerConfig>>),
+    /// From the cluster, into these files.
+    Requested(TlsFiles),
+}
 
 /// Opens the kubelet API of `node` and returns what serves it until the shutdown.
 ///
@@ -49,27 +61,40 @@ pub async fn start(
     metrics: &Metrics,
     shutdown: &Shutdown,
 ) -> anyhow::Result<impl Future<Output = ()> + Send + use<>> {
-    let serving = config
-        .tls
-        .as_ref()
-        .context("--tls-cert-file and --tls-private-key-file are needed")?;
-    let files = TlsFiles {
-        cert: serving.cert.clone(),
-        key: serving.key.clone(),
-        client_ca: config.client_ca_file.clone(),
-    };
-    if files.client_ca.is_none() {
+    let client_ca = config.client_ca_file.clone();
+    if client_ca.is_none() {
         tracing::warn!(
             node = node.name,
             "without --client-ca-file the kubelet API accepts bearer tokens only: kubectl logs needs the CA that signs the \
              API server's client certificate"
         );
     }
-    let tls = tls::follow_files(files)?;
     let listener = listen(node.kubelet_listen)
         .with_context(|| format!("cannot listen on {} for the kubelet API", node.kubelet_listen))?;
+    let certificate = match &config.tls {
+        Some(ServingFiles { cert, key }) => {
+            let files = TlsFiles {
+                cert: cert.clone(),
+                key: key.clone(),
+                client_ca,
+            };
+            Certificate::Given(tls::follow_files(files)?)
+        }
+        None => {
+            let file = |extension| config.cert_dir.join(format!("{}.{extension}", node.name));
+            Certificate::Requested(TlsFiles {
+                cert: file("crt"),
+                key: file("key"),
+                client_ca,
+            })
+        }
+    };
+    let subject = Subject {
+        node: node.name.clone(),
+        node_ip: node.node_ip,
+    };
     let api = KubeletApi {
-        auth: Arc::new(Auth::new(client, node.name.clone())),
+        auth: Arc::new(Auth::new(client.clone(), node.name.clone())),
         logs: LogAccess {
             source: Arc::new(EciLogs(eci)),
             pods,
@@ -78,6 +103,27 @@ pub async fn start(
         },
         metrics: metrics.clone(),
     };
-    tracing::info!(node = node.name, listen = %node.kubelet_listen, "kubelet API open");
-    Ok(serve(listener, tls, api, shutdown.clone()))
+    let (name, listen, shutdown) = (node.name.clone(), node.kubelet_listen, shutdown.clone());
+    Ok(async move {
+        match certificate {
+            Certificate::Given(tls) => {
+                tracing::info!(node = name, %listen, "kubelet API open");
+                serve(listener, tls, api, shutdown).await;
+            }
+            Certificate::Requested(files) => {
+                let keeping = certificate::keep(client, subject, files.clone());
+                let serving = async {
+                    if let Some(tls) = server::refuse_until_ready(&listener, &files, &shutdown).await {
+                        tracing::info!(node = name, %listen, "kubelet API open");
+                        serve(listener, tls, api, shutdown.clone()).await;
+                    }
+                };
+                // Requesting never ends by itself; serving ends with the shutdown.
+                tokio::select! {
+                    () = keeping => {}
+                    () = serving => {}
+                }
+            }
+        }
+    })
 }

@@ -16,6 +16,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::auth;
 use super::routes::{KubeletApi, Peer};
+use super::tls::{TlsFiles, follow_files};
 use crate::clock;
 use crate::shutdown::Shutdown;
 
@@ -27,6 +28,28 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 const DRAIN: Duration = Duration::from_secs(2);
 /// Accepting fails when file descriptors run out; trying again at once would only spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How often a certificate that was requested is looked for.
+const CERTIFICATE_LOOK: Duration = Duration::from_secs(1);
+
+/// While there is no certificate, connections are closed at once, which tells more than letting them wait. `None` = shutdown.
+pub(super) async fn refuse_until_ready(
+    listener: &TcpListener,
+    files: &TlsFiles,
+    shutdown: &Shutdown,
+) -> Option<watch::Receiver<Arc<ServerConfig>>> {
+    let mut looks = tokio::time::interval(CERTIFICATE_LOOK);
+    loop {
+        tokio::select! {
+            () = shutdown.triggered() => return None,
+            _ = listener.accept() => {}
+            _ = looks.tick() => {
+                if let Ok(tls) = follow_files(files.clone()) {
+                    return Some(tls);
+                }
+            }
+        }
+    }
+}
 
 /// Serves until the shutdown, each connection with the certificate that is current when it begins.
 pub async fn serve(

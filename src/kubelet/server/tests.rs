@@ -11,7 +11,6 @@ use super::*;
 use crate::kubelet::auth::Auth;
 use crate::kubelet::logs::source::{LogError, LogRead, LogSource};
 use crate::kubelet::logs::stream::LogAccess;
-use crate::kubelet::tls::{TlsFiles, follow_files};
 use crate::kubelet::{ContainerEntry, ContainerRun, LogBudget, PodEntry, PodLookup};
 use crate::metrics::Metrics;
 use crate::scripted_api::{Answer, scripted};
