@@ -66,7 +66,7 @@ impl From<UsageAnswer> for Usage {
 #[serde(default, rename_all = "PascalCase")]
 pub struct RegionsAnswer {
     /// `Regions`.
-    #[serde(deserialize_with = "lenient::list")]
+    #[serde(deserialize_with = "lenient::objects")]
     pub regions: Vec<Region>,
 }
 
@@ -81,7 +81,7 @@ pub struct Region {
     #[serde(rename = "RegionEndpoint", deserialize_with = "lenient::text")]
     pub endpoint: String,
     /// `Zones`.
-    #[serde(rename = "Zones", deserialize_with = "lenient::list")]
+    #[serde(rename = "Zones", deserialize_with = "lenient::texts")]
     pub zones: Vec<String>,
 }
 
@@ -116,7 +116,7 @@ struct WirePrice {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 struct SpotPrices {
-    #[serde(deserialize_with = "lenient::list")]
+    #[serde(deserialize_with = "lenient::objects")]
     spot_price: Vec<WireSpotPrice>,
 }
 

@@ -37,7 +37,7 @@ pub struct GroupEvents {
     #[serde(rename = "ContainerGroupId", deserialize_with = "lenient::text")]
     pub group_id: String,
     /// `Events`, in the API's order.
-    #[serde(rename = "Events", deserialize_with = "lenient::list")]
+    #[serde(rename = "Events", deserialize_with = "lenient::objects")]
     pub events: Vec<GroupEvent>,
 }
 
@@ -55,7 +55,7 @@ pub struct EventsAnswer {
     #[serde(deserialize_with = "lenient::integer")]
     pub total_count: Option<i32>,
     /// `Data`.
-    #[serde(deserialize_with = "lenient::list")]
+    #[serde(deserialize_with = "lenient::objects")]
     pub data: Vec<GroupEvents>,
 }
 

@@ -22,7 +22,7 @@ pub struct GroupsAnswer {
     #[serde(deserialize_with = "lenient::integer")]
     pub total_count: Option<i32>,
     /// `ContainerGroups`.
-    #[serde(deserialize_with = "lenient::list")]
+    #[serde(deserialize_with = "lenient::objects")]
     pub container_groups: Vec<ContainerGroup>,
 }
 
@@ -52,14 +52,14 @@ pub struct ContainerGroup {
     failed_time: Option<Timestamp>,
     #[serde(deserialize_with = "lenient::time")]
     expired_time: Option<Timestamp>,
-    #[serde(deserialize_with = "lenient::list")]
+    #[serde(deserialize_with = "lenient::objects")]
     tags: Vec<Tag>,
     /// `Events`, only there if asked for.
-    #[serde(deserialize_with = "lenient::list")]
+    #[serde(deserialize_with = "lenient::objects")]
     pub events: Vec<GroupEvent>,
-    #[serde(deserialize_with = "lenient::list")]
+    #[serde(deserialize_with = "lenient::objects")]
     containers: Vec<Container>,
-    #[serde(deserialize_with = "lenient::list")]
+    #[serde(deserialize_with = "lenient::objects")]
     init_containers: Vec<Container>,
 }
 

@@ -185,11 +185,48 @@ pub(super) fn list<'de, T: Deserialize<'de>, D: Deserializer<'de>>(d: D) -> Resu
         fn visit_str<E: Error>(self, _: &str) -> Result<Vec<T>, E> {
             Ok(Vec::new())
         }
+        fn visit_bool<E: Error>(self, _: bool) -> Result<Vec<T>, E> {
+            Ok(Vec::new())
+        }
+        fn visit_i64<E: Error>(self, _: i64) -> Result<Vec<T>, E> {
+            Ok(Vec::new())
+        }
+        fn visit_u64<E: Error>(self, _: u64) -> Result<Vec<T>, E> {
+            Ok(Vec::new())
+        }
+        fn visit_f64<E: Error>(self, _: f64) -> Result<Vec<T>, E> {
+            Ok(Vec::new())
+        }
         fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Vec<T>, A::Error> {
             skip_map(map).map(|()| Vec::new())
         }
     }
     d.deserialize_any(ListVisitor(PhantomData))
+}
+
+/// A list of structures; members that are none are passed over.
+pub(super) fn objects<'de, T: Deserialize<'de>, D: Deserializer<'de>>(d: D) -> Result<Vec<T>, D::Error> {
+    struct Member<T>(Option<T>);
+    impl<'de, T: Deserialize<'de>> Deserialize<'de> for Member<T> {
+        fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+            object(d).map(Self)
+        }
+    }
+    Ok(list::<Member<T>, D>(d)?
+        .into_iter()
+        .filter_map(|member| member.0)
+        .collect())
+}
+
+/// A list of texts.
+pub(super) fn texts<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<String>, D::Error> {
+    struct Member(String);
+    impl<'de> Deserialize<'de> for Member {
+        fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+            text(d).map(Self)
+        }
+    }
+    Ok(list::<Member, D>(d)?.into_iter().map(|member| member.0).collect())
 }
 
 /// A structure, if there is one (`{}` is one, with nothing set).
@@ -208,6 +245,18 @@ pub(super) fn object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(d: D) -> Re
             Ok(None)
         }
         fn visit_str<E: Error>(self, _: &str) -> Result<Option<T>, E> {
+            Ok(None)
+        }
+        fn visit_bool<E: Error>(self, _: bool) -> Result<Option<T>, E> {
+            Ok(None)
+        }
+        fn visit_i64<E: Error>(self, _: i64) -> Result<Option<T>, E> {
+            Ok(None)
+        }
+        fn visit_u64<E: Error>(self, _: u64) -> Result<Option<T>, E> {
+            Ok(None)
+        }
+        fn visit_f64<E: Error>(self, _: f64) -> Result<Option<T>, E> {
             Ok(None)
         }
         fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Option<T>, A::Error> {

@@ -59,13 +59,13 @@ pub struct StatusRecord {
 struct PodStatus {
     #[serde(deserialize_with = "lenient::text")]
     pod_ip: String,
-    #[serde(deserialize_with = "lenient::list")]
+    #[serde(deserialize_with = "lenient::objects")]
     pod_ips: Vec<PodIp>,
     #[serde(deserialize_with = "lenient::time")]
     start_time: Option<Timestamp>,
-    #[serde(deserialize_with = "lenient::list")]
+    #[serde(deserialize_with = "lenient::objects")]
     conditions: Vec<Condition>,
-    #[serde(deserialize_with = "lenient::list")]
+    #[serde(deserialize_with = "lenient::objects")]
     container_statuses: Vec<ContainerStatus>,
 }
 
@@ -80,19 +80,15 @@ struct PodIp {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 struct Condition {
-    #[serde(rename = "type", alias = "Type", deserialize_with = "lenient::text")]
+    #[serde(rename = "type", deserialize_with = "lenient::text")]
     type_: String,
-    #[serde(rename = "status", alias = "Status", deserialize_with = "lenient::text")]
+    #[serde(rename = "status", deserialize_with = "lenient::text")]
     status: String,
-    #[serde(rename = "Reason", alias = "reason", deserialize_with = "lenient::text")]
+    #[serde(rename = "Reason", deserialize_with = "lenient::text")]
     reason: String,
-    #[serde(rename = "Message", alias = "message", deserialize_with = "lenient::text")]
+    #[serde(rename = "Message", deserialize_with = "lenient::text")]
     message: String,
-    #[serde(
-        rename = "lastTransitionTime",
-        alias = "LastTransitionTime",
-        deserialize_with = "lenient::time"
-    )]
+    #[serde(rename = "lastTransitionTime", deserialize_with = "lenient::time")]
     last_transition_time: Option<Timestamp>,
 }
 
@@ -103,7 +99,7 @@ struct ContainerStatus {
     name: String,
     #[serde(deserialize_with = "lenient::text")]
     image: String,
-    #[serde(rename = "ImageID", alias = "ImageId", deserialize_with = "lenient::text")]
+    #[serde(rename = "ImageID", deserialize_with = "lenient::text")]
     image_id: String,
     #[serde(deserialize_with = "lenient::flag")]
     ready: Option<bool>,
