@@ -1,7 +1,10 @@
 //! The binary: reads flags, starts the server, says where it is, ends it on SIGTERM or SIGINT.
 #![forbid(unsafe_code)]
 
-use std::{io::Write, net::SocketAddr};
+use std::{
+    io::{IsTerminal, Write},
+    net::SocketAddr,
+};
 
 use anyhow::Context;
 use clap::{Parser, ValueEnum};

@@ -16,6 +16,8 @@ const LIMIT: usize = 200;
 struct Response<'a> {
     request_id: &'a str,
     total_count: usize,
+    // Not in the SDKs' models, though the request has it: given only where there is a next page.
+    #[serde(skip_serializing_if = "String::is_empty")]
     next_token: String,
     data: Vec<Value>,
 }
