@@ -46,7 +46,10 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         }
         Command::Version => {
             let version = env!("CARGO_PKG_VERSION");
-            writeln!(io::stdout(), "virtual-node {version} (Kubernetes {KUBERNETES_VERSION}, ECI 2018-08-08)")?;
+            writeln!(
+                io::stdout(),
+                "virtual-node {version} (Kubernetes {KUBERNETES_VERSION}, ECI 2018-08-08)"
+            )?;
             Ok(())
         }
     }

@@ -131,7 +131,7 @@ fn build_status(settings: &NodeSettings, capacity: &Capacity) -> NodeStatus {
 fn build_resources(cpu: MilliCpu, memory: MiB, capacity: &Capacity) -> BTreeMap<String, Quantity> {
     // In the canonical form the API server would turn them into, so that a comparison by text is one by value.
     let cpu = if cpu.0.is_multiple_of(1000) {
-        format!("{}", cpu.0 / 1000)
+        scaled(cpu.0 / 1000, 1000, &["", "k", "M", "G"])
     } else {
         format!("{}m", cpu.0)
     };
@@ -142,25 +142,28 @@ fn build_resources(cpu: MilliCpu, memory: MiB, capacity: &Capacity) -> BTreeMap<
             "ephemeral-storage".to_owned(),
             Quantity(binary(capacity.ephemeral_storage())),
         ),
-        ("pods".to_owned(), Quantity(capacity.pods().to_string())),
+        (
+            "pods".to_owned(),
+            Quantity(scaled(capacity.pods(), 1000, &["", "k", "M", "G"])),
+        ),
     ])
 }
 
-/// MiB with the largest binary suffix that leaves a whole number, as Kubernetes' canonical form has it.
 fn binary(MiB(mib): MiB) -> String {
-    let mut value = mib;
-    let mut suffixes = ["Mi", "Gi", "Ti", "Pi"].into_iter();
-    let mut suffix = suffixes.next().unwrap_or_default();
-    while value != 0 && value.is_multiple_of(1024) {
-        let Some(next) = suffixes.next() else { break };
-        value /= 1024;
-        suffix = next;
-    }
+    scaled(mib, 1024, &["Mi", "Gi", "Ti", "Pi"])
+}
+
+/// The number with the largest suffix that leaves it whole, as Kubernetes' canonical form has it.
+fn scaled(mut value: u64, step: u64, suffixes: &[&str]) -> String {
     if value == 0 {
-        "0".to_owned()
-    } else {
-        format!("{value}{suffix}")
+        return "0".to_owned();
     }
+    let mut index = 0;
+    while value.is_multiple_of(step) && index + 1 < suffixes.len() {
+        value /= step;
+        index += 1;
+    }
+    format!("{value}{}", suffixes.get(index).copied().unwrap_or_default())
 }
 
 fn build_node_info(settings: &NodeSettings) -> NodeSystemInfo {
@@ -416,6 +419,10 @@ mod tests {
         assert_eq!(binary(MiB(8 * 1024 * 1024)), "8Ti");
         assert_eq!(binary(MiB(1536)), "1536Mi");
         assert_eq!(binary(MiB(0)), "0");
+        let round = build_status(&settings(), &super::super::Capacity::default())
+            .capacity
+            .expect("set");
+        assert_eq!((round["cpu"].0.as_str(), round["pods"].0.as_str()), ("1k", "4k"));
     }
 
     #[test]

@@ -89,7 +89,7 @@ pub(super) async fn keep(
             },
             Ok(()) = capacity.changed() => dirty = true,
             Ok(()) = cloud.changed() => dirty = true,
-            () = sleep_until(wake) => {
+            () = sleep_until(wake), if keeper.knows() => {
                 let (capacity, cloud) = (*capacity.borrow_and_update(), cloud.borrow_and_update().clone());
                 let (again, pause) = keeper.round(&capacity, &cloud).await;
                 dirty = again;
@@ -122,6 +122,11 @@ struct Keeper {
 }
 
 impl Keeper {
+    /// Whether the first list is complete.
+    fn knows(&self) -> bool {
+        !matches!(self.known, Known::Nothing)
+    }
+
     /// Takes in an event of the watch; whether there may be something to write now.
     fn observe(&mut self, event: Event<Node>) -> bool {
         match event {
@@ -185,6 +190,7 @@ impl Keeper {
     /// Writes what differs. Returns whether there is more to do, and how long to wait before.
     async fn round(&mut self, capacity: &Capacity, cloud: &CloudConditions) -> (bool, Duration) {
         let result = match &self.known {
+            // Not called before the first list is complete.
             Known::Nothing => return (false, PACE),
             Known::Absent => {
                 let early = self.create_after.saturating_duration_since(clock::monotonic());
@@ -209,9 +215,19 @@ impl Keeper {
                 }
                 (false, PACE)
             }
-            Err(error) => {
+            Err(Failure::RestrictedLabels(refusal)) if self.labels == Labels::All => {
+                self.leave_labels_out(&refusal);
+                (true, Duration::ZERO)
+            }
+            // A write found no Node, before the watch told.
+            Err(Failure::Absent) if matches!(self.known, Known::Present(_)) => {
+                self.gone(None);
+                (true, Duration::ZERO)
+            }
+            Err(failure) => {
                 self.failures += 1;
                 if self.failures == 1 {
+                    let error = failure.text();
                     tracing::warn!(
                         node = self.settings.name,
                         error,
@@ -223,10 +239,12 @@ impl Keeper {
         }
     }
 
-    async fn create(&mut self, capacity: &Capacity, cloud: &CloudConditions) -> Result<(), String> {
+    async fn create(&mut self, capacity: &Capacity, cloud: &CloudConditions) -> Result<(), Failure> {
         let node = object::build_node(&self.settings, self.labels, capacity, cloud, clock::now());
-        let parameters = PostParams::default();
-        match self.call("create", self.api.create(&parameters, &node)).await {
+        match self
+            .call("create", self.api.create(&PostParams::default(), &node))
+            .await
+        {
             Ok(node) => {
                 tracing::info!(node = self.settings.name, "node registered");
                 self.heartbeat = clock::monotonic() + HEARTBEAT;
@@ -235,68 +253,35 @@ impl Keeper {
                 Ok(())
             }
             Err(Failure::AlreadyExists) => {
-                // Made by someone else since the last list: the watch will show it, and it is adopted.
-                let existing = self.call("get", self.api.get(&self.settings.name)).await;
-                let existing = existing.map_err(|failure| failure.text())?;
-                self.seen(Box::new(existing));
-                Err("it exists already, it is adopted".to_owned())
+                // Made by someone else since the last list: it is adopted.
+                let existing = self.call("get", self.api.get(&self.settings.name)).await?;
+                self.seen(Box::new(existing.clone()));
+                self.update(existing, capacity, cloud).await
             }
-            Err(Failure::RestrictedLabels(text)) if self.labels == Labels::All => {
-                self.leave_labels_out(&text);
-                Err(text)
-            }
-            Err(failure) => Err(failure.text()),
+            Err(failure) => Err(failure),
         }
     }
 
-    async fn update(&mut self, mut node: Node, capacity: &Capacity, cloud: &CloudConditions) -> Result<(), String> {
+    async fn update(&mut self, mut node: Node, capacity: &Capacity, cloud: &CloudConditions) -> Result<(), Failure> {
         let parameters = PatchParams::default();
         let name = self.settings.name.clone();
         if let Some(patch) = object::metadata_patch(&node, &self.settings, self.labels) {
-            match self
-                .call("metadata", self.api.patch(&name, &parameters, &Patch::Merge(patch)))
-                .await
-            {
-                Ok(patched) => node = self.wrote(patched),
-                Err(Failure::RestrictedLabels(text)) if self.labels == Labels::All => {
-                    self.leave_labels_out(&text);
-                    return Err(text);
-                }
-                Err(Failure::Absent) => return self.vanished(),
-                Err(failure) => return Err(failure.text()),
-            }
+            let patch = Patch::Merge(patch);
+            let patching = self.api.patch(&name, &parameters, &patch);
+            node = self.call("metadata", patching).await?;
+            self.seen(Box::new(node.clone()));
         }
         let due = clock::monotonic() >= self.heartbeat;
         if let Some(patch) = object::status_patch(&node, &self.settings, capacity, cloud, due, clock::now()) {
-            match self
-                .call(
-                    "status",
-                    self.api.patch_status(&name, &parameters, &Patch::Strategic(patch)),
-                )
-                .await
-            {
-                Ok(patched) => {
-                    self.wrote(patched);
-                }
-                Err(Failure::Absent) => return self.vanished(),
-                Err(failure) => return Err(failure.text()),
-            }
+            let patch = Patch::Strategic(patch);
+            let patching = self.api.patch_status(&name, &parameters, &patch);
+            node = self.call("status", patching).await?;
+            self.seen(Box::new(node));
         }
         if due {
             self.heartbeat = clock::monotonic() + HEARTBEAT;
         }
         Ok(())
-    }
-
-    fn wrote(&mut self, node: Node) -> Node {
-        self.seen(Box::new(node.clone()));
-        node
-    }
-
-    /// A write found no Node, before the watch told.
-    fn vanished(&mut self) -> Result<(), String> {
-        self.gone(None);
-        Err("the Node object is gone".to_owned())
     }
 
     fn leave_labels_out(&mut self, refusal: &str) {
