@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use futures::{Stream, StreamExt as _};
 use jiff::Timestamp;
@@ -13,6 +14,7 @@ use k8s_openapi::api::core::v1::PodStatus;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
 use kube::Api;
 use kube::core::NamespaceResourceScope;
+use kube::runtime::utils::Backoff;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use provider::status;
 use serde::Deserialize;
@@ -243,6 +245,31 @@ fn reduced_status<'de, D: serde::Deserializer<'de>>(d: D) -> Result<StatusView, 
     })
 }
 
+/// Pauses between tries to watch again: half a second, doubling to five. kube's own go up to thirty, and a pod deleted
+/// while the API server restarts would wait for that; this is one client with one request.
+#[derive(Debug, Default)]
+struct Reconnect {
+    failures: u32,
+}
+
+impl Iterator for Reconnect {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        let pause = Duration::from_millis(500)
+            .saturating_mul(1 << self.failures.min(8))
+            .min(Duration::from_secs(5));
+        self.failures += 1;
+        Some(pause.mul_f64(rand::random_range(0.75..=1.0)))
+    }
+}
+
+impl Backoff for Reconnect {
+    fn reset(&mut self) {
+        self.failures = 0;
+    }
+}
+
 /// Streams the pods bound to `node`, for ever: errors are logged, retried with back-off, and never end the stream.
 ///
 /// The first list is streamed (WatchList) where the API server can, and read in pages of 50 where it cannot.
@@ -259,7 +286,7 @@ pub fn stream(
         config.page_size(PAGE_SIZE)
     };
     watcher(api, config)
-        .default_backoff()
+        .backoff(Reconnect::default())
         .filter_map(async |item| match item {
             Ok(event) => Some(event),
             Err(error) => {
