@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use provider::group::{ContainerState, GroupStatus, ObservedContainer, ObservedGroup};
 use provider::mapping::{self, Refs, ServiceVips, Settings};
 use provider::request::RestartPolicy;
-use provider::status::{self, ContainerFacts, Phase, PodFacts, Previous};
+use provider::status::{self, ContainerFacts, Phase, PodFacts, Previous, PreviousState};
 use serde_json::{Value, json};
 
 /// A value no log may show.
@@ -283,8 +283,9 @@ fn facts(restart_policy: RestartPolicy, init: bool) -> PodFacts {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, cases: 2000, ..ProptestConfig::default() })]
 
-    /// Whatever a group is said to be, in whatever order: the phase never steps back, what is over stays over, every
-    /// container has one state, and hearing the same twice changes nothing.
+    /// Whatever a group is said to be, in whatever order: the phase never steps back, what is over stays over (a pod, and a
+    /// container that may not run again, or the API server would refuse the status), every container has one state, and
+    /// hearing the same twice changes nothing.
     #[test]
     fn any_history_moves_the_phase_forward(
         history in prop::collection::vec(any_group(), 1..8),
@@ -306,6 +307,14 @@ proptest! {
                 let set = [state.waiting.is_some(), state.running.is_some(), state.terminated.is_some()];
                 prop_assert_eq!(set.iter().filter(|set| **set).count(), 1);
                 prop_assert!(!(phase.is_terminal() && state.running.is_some()), "{} runs in a pod that is over", container.name);
+            }
+            let before = facts.previous.containers.iter().chain(&facts.previous.init_containers);
+            for before in before {
+                let PreviousState::Terminated(end) = &before.state else { continue };
+                let may_restart = policy == RestartPolicy::Always || policy == RestartPolicy::OnFailure && end.exit_code != 0;
+                let mut after = status.container_statuses.iter().chain(&status.init_container_statuses).flatten();
+                let after = after.find(|after| *after.name == *before.name).and_then(|after| after.state.as_ref());
+                prop_assert!(may_restart || after.is_some_and(|state| state.terminated.is_some()), "{} revived", before.name);
             }
             facts.previous = Previous::of(&status);
             now = Timestamp::from_second(now.as_second() + 60).expect("in range");

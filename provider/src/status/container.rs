@@ -10,6 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::previous::{PreviousContainer, PreviousEnd, PreviousState};
 use super::{ContainerFacts, reasons};
 use crate::group::{self, ObservedContainer};
+use crate::request::RestartPolicy;
 
 /// What became of containers that will not run any more and whose end nobody recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +38,8 @@ pub(super) struct Sources<'a> {
     pub(super) waiting: (&'a str, &'a str),
     /// An init container is ready when it has ended well.
     pub(super) is_init: bool,
+    /// The pod's policy: API servers refuse a status that revives a container which may not run again.
+    pub(super) policy: RestartPolicy,
     /// Whether any container of its list has run, as far as the observation goes.
     pub(super) siblings_ran: bool,
 }
@@ -80,9 +83,13 @@ impl Sources<'_> {
     }
 
     fn state(&self) -> ContainerState {
-        let recorded = match self.observed.map(|observed| &observed.state) {
-            Some(state) => Recorded::of_observed(state),
-            None => self.previous.map_or(Recorded::Nothing, Recorded::of_previous),
+        let before = self.previous.map_or(Recorded::Nothing, Recorded::of_previous);
+        let recorded = match self.observed.map(|observed| Recorded::of_observed(&observed.state)) {
+            Some(Recorded::End(end)) => Recorded::End(end),
+            // Cloud answers can be older than what was published.
+            Some(_) if before.is_final(self.policy) => before,
+            Some(state) => state,
+            None => before,
         };
         match (recorded, self.unrecorded) {
             (Recorded::End(end), _) => self.ended(end),
@@ -293,6 +300,20 @@ impl<'a> Recorded<'a> {
                     finished_at: *finished_at,
                 })
             }
+        }
+    }
+
+    /// Whether no run may follow this one.
+    fn is_final(&self, policy: RestartPolicy) -> bool {
+        let exit_code = match self {
+            Self::End(end) => end.exit_code,
+            Self::Lost(..) => reasons::LOST_EXIT_CODE,
+            Self::Nothing | Self::Wait(..) | Self::Start(_) => return false,
+        };
+        match policy {
+            RestartPolicy::Always => false,
+            RestartPolicy::OnFailure => exit_code == 0,
+            RestartPolicy::Never => true,
         }
     }
 

@@ -23,6 +23,7 @@ pub use self::patch::patch;
 pub use self::phase::Phase;
 pub use self::previous::{Previous, PreviousCondition, PreviousContainer, PreviousEnd, PreviousState};
 use crate::group::{GroupStatus, ObservedContainer, ObservedGroup};
+use crate::request::RestartPolicy;
 
 /// The status of the pod whose group is `group`. `now` becomes the time of changes that nobody recorded.
 pub fn to_pod_status(group: &ObservedGroup, facts: &PodFacts, now: Timestamp) -> PodStatus {
@@ -38,6 +39,7 @@ pub fn to_pod_status(group: &ObservedGroup, facts: &PodFacts, now: Timestamp) ->
         },
         waiting: (waiting_reason(facts), creation_problem(group).unwrap_or_default()),
         finished: group.finished,
+        policy: facts.restart_policy,
     };
     let mut containers = view.containers(facts);
     let mut init_containers = view.init_containers(facts, &containers);
@@ -90,6 +92,7 @@ pub fn pending_status(facts: &PodFacts, reason: &str, message: &str) -> PodStatu
         },
         waiting: (reason, message),
         finished: None,
+        policy: facts.restart_policy,
     };
     let containers = view.containers(facts);
     let init_containers = view.init_containers(facts, &containers);
@@ -124,6 +127,7 @@ pub fn terminal_status(facts: &PodFacts, reason: &str, message: &str, now: Times
         unrecorded: Unrecorded::Lost,
         waiting: ("", ""),
         finished: Some(now),
+        policy: facts.restart_policy,
     };
     let containers = view.containers(facts);
     let init_containers = view.init_containers(facts, &containers);
@@ -199,13 +203,12 @@ fn creation_problem(group: &ObservedGroup) -> Option<&str> {
         .conditions
         .iter()
         .find(|c| c.type_ == "ContainerInstanceCreated" && c.status == "False")?;
-    Some(if condition.message.is_empty() {
+    let text = if condition.message.is_empty() {
         &condition.reason
     } else {
         &condition.message
-    })
-    .map(String::as_str)
-    .filter(|text| !text.is_empty())
+    };
+    Some(text.as_str()).filter(|text| !text.is_empty())
 }
 
 fn waiting_reason(facts: &PodFacts) -> &'static str {
@@ -223,6 +226,7 @@ struct View<'a> {
     unrecorded: Unrecorded,
     waiting: (&'a str, &'a str),
     finished: Option<Timestamp>,
+    policy: RestartPolicy,
 }
 
 impl View<'_> {
@@ -276,6 +280,7 @@ impl View<'_> {
                     finished,
                     waiting: self.waiting,
                     is_init,
+                    policy: self.policy,
                     siblings_ran,
                 };
                 sources.status()
