@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use eci::clock::SystemClock;
 use eci::credentials::{Chain, Environment};
 use eci::{Action, Client, ClientConfig, Limits, Outcome, ReqwestTransport};
 use provider::mapping;
@@ -69,9 +70,9 @@ fn eci_client(config: &Config, metrics: &Metrics) -> anyhow::Result<Client> {
         limits,
         user_agent: concat!("virtual-node/", env!("CARGO_PKG_VERSION")).to_owned(),
     };
-    let credentials = Chain::default_order(&Environment::process());
-    let transport = ReqwestTransport::new().context("setting up HTTP")?;
-    let client = Client::new(settings, Arc::new(credentials), Arc::new(transport)).context("--eci-endpoint")?;
+    let transport = Arc::new(ReqwestTransport::new().context("setting up HTTP")?);
+    let credentials = Chain::full_order(&Environment::process(), transport.clone(), Arc::new(SystemClock));
+    let client = Client::new(settings, Arc::new(credentials), transport).context("--eci-endpoint")?;
     Ok(client.with_observer(Arc::new(CallCounter(metrics.clone()))))
 }
 
