@@ -60,11 +60,12 @@ pub(super) fn of(
         // The group's verdict: ECI can be told to overlook a container's exit code.
         GroupStatus::Succeeded => Phase::Succeeded,
         GroupStatus::Failed | GroupStatus::Expired | GroupStatus::ScheduleFailed => Phase::Failed,
+        // What has ended there will not run again, even where the policy is Always.
+        GroupStatus::Terminating => by_containers(containers, init_containers, policy, true),
         GroupStatus::Pending
         | GroupStatus::Running
         | GroupStatus::Restarting
         | GroupStatus::Updating
-        | GroupStatus::Terminating
         // Whatever the word means, the containers tell.
         | GroupStatus::Unknown(_) => by_containers(containers, init_containers, policy, false),
     }
@@ -138,6 +139,103 @@ impl Progress {
         match status.last_state.as_ref().and_then(|last| last.terminated.as_ref()) {
             Some(_) => Self::Stopped { well: false },
             None => Self::Waiting,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::{
+        ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting,
+    };
+
+    use super::*;
+
+    fn ended(exit_code: i32) -> ContainerState {
+        let terminated = Some(ContainerStateTerminated {
+            exit_code,
+            ..ContainerStateTerminated::default()
+        });
+        ContainerState {
+            terminated,
+            ..ContainerState::default()
+        }
+    }
+
+    /// `w` waiting, `r` running, `0` and `1` ended so, `b` between two runs.
+    fn statuses(states: &str) -> Vec<ContainerStatus> {
+        let waiting = ContainerState {
+            waiting: Some(ContainerStateWaiting::default()),
+            ..ContainerState::default()
+        };
+        let running = ContainerState {
+            running: Some(ContainerStateRunning::default()),
+            ..ContainerState::default()
+        };
+        states
+            .chars()
+            .map(|state| match state {
+                'w' => (waiting.clone(), None),
+                'r' => (running.clone(), None),
+                'b' => (waiting.clone(), Some(ended(1))),
+                code => (ended(i32::from(code == '1')), None),
+            })
+            .map(|(state, last_state)| ContainerStatus {
+                state: Some(state),
+                last_state,
+                ..ContainerStatus::default()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn phases_are_a_kubelets() {
+        use Phase::{Failed, Pending, Running, Succeeded};
+        // Init containers, containers, phase by policy Always, OnFailure, Never.
+        for (init, main, phases) in [
+            ("", "w", [Pending; 3]),
+            ("", "rw", [Pending; 3]),
+            ("", "r", [Running; 3]),
+            ("", "r1", [Running; 3]),
+            ("", "r0", [Running; 3]),
+            ("", "0", [Running, Succeeded, Succeeded]),
+            ("", "00", [Running, Succeeded, Succeeded]),
+            ("", "01", [Running, Running, Failed]),
+            ("", "1", [Running, Running, Failed]),
+            ("", "b", [Running, Running, Failed]),
+            ("", "rb", [Running; 3]),
+            ("r", "w", [Pending; 3]),
+            ("0w", "w", [Pending; 3]),
+            ("00", "r", [Running; 3]),
+            ("1", "w", [Pending, Pending, Failed]),
+            ("b", "w", [Pending, Pending, Failed]),
+        ] {
+            let policies = [RestartPolicy::Always, RestartPolicy::OnFailure, RestartPolicy::Never];
+            for (policy, expected) in policies.into_iter().zip(phases) {
+                let phase = of(&GroupStatus::Running, &statuses(main), &statuses(init), policy);
+                assert_eq!(phase, expected, "init {init:?}, containers {main:?}, {policy:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_groups_own_verdict_wins() {
+        for (group, states, expected) in [
+            (GroupStatus::Scheduling, "r", Phase::Pending),
+            (GroupStatus::Succeeded, "1", Phase::Succeeded),
+            (GroupStatus::Failed, "0", Phase::Failed),
+            (GroupStatus::Expired, "r", Phase::Failed),
+            (GroupStatus::ScheduleFailed, "w", Phase::Failed),
+            (GroupStatus::Terminating, "r", Phase::Running),
+            (GroupStatus::Terminating, "01", Phase::Failed),
+            (GroupStatus::Terminating, "0", Phase::Succeeded),
+            (GroupStatus::Unknown("New".to_owned()), "r", Phase::Running),
+        ] {
+            assert_eq!(
+                of(&group, &statuses(states), &[], RestartPolicy::Always),
+                expected,
+                "{group:?} {states}"
+            );
         }
     }
 }
