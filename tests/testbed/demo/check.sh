@@ -58,6 +58,8 @@ leftovers() {
 	pgrep --full --list-full -- "/$name/" || true
 }
 
+nothing_left() { [[ -z $(leftovers "$1") ]]; }
+
 # interfaces: the machine's own network interfaces and named network namespaces.
 interfaces() {
 	find /sys/class/net -mindepth 1 -printf '%f\n' | sort
@@ -78,7 +80,8 @@ check() {
 	section counts "$WORK/out" | cmp - <(expected "$1") >&2 || die 'the counts differ from an independent count'
 	check_timeline "$WORK/out"
 	check_cost "$WORK/out"
-	[[ -z $(leftovers "demo-$pid") ]] || die "left behind: $(leftovers "demo-$pid")"
+	# Ended orphans are listed until the machine's init has taken note of them.
+	wait_until 10 'what the demo started to be gone' nothing_left "demo-$pid" || die "left behind: $(leftovers "demo-$pid")"
 	[[ $(interfaces) == "$before" ]] || die "network interfaces before: $before, after: $(interfaces)"
 	section timeline "$WORK/out" >&2
 	section cost "$WORK/out" >&2
