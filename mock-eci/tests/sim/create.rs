@@ -6,6 +6,8 @@ use serde_json::json;
 
 use crate::bed::Bed;
 
+type Params<'a> = &'a [(&'a str, &'a str)];
+
 #[tokio::test(start_paused = true)]
 async fn everything_asked_for_is_echoed() {
     let bed = Bed::new().await;
@@ -119,7 +121,7 @@ async fn everything_asked_for_is_echoed() {
 #[tokio::test(start_paused = true)]
 async fn sizes_come_from_containers_too() {
     let bed = Bed::new().await;
-    let cases: [(&[(&str, &str)], (f64, f64)); 5] = [
+    let cases: [(Params, (f64, f64)); 5] = [
         (&[], (2.0, 4.0)),
         (
             &[("Container.1.Cpu", "0.25"), ("Container.1.Memory", "0.5")],
@@ -174,7 +176,8 @@ async fn refusals() {
         ]
     };
     let too_large: &'static str = Box::leak(file.into_boxed_str());
-    let cases: Vec<(Vec<(&str, &str)>, u16, &str)> = vec![
+    type Refusal<'a> = (Vec<(&'a str, &'a str)>, u16, &'a str);
+    let cases: Vec<Refusal<'_>> = vec![
         (vec![("ContainerGroupName", "a")], 400, "InvalidParameter"),
         (vec![("ContainerGroupName", "Capital")], 400, "InvalidParameter"),
         (vec![("ContainerGroupName", "-a-b")], 400, "InvalidParameter"),

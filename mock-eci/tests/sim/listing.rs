@@ -91,7 +91,7 @@ async fn since_second_shows_what_changed() {
             .ok();
         ids(&page["Data"])
     };
-    assert_eq!(changed("60").await, [new.clone()]);
+    assert_eq!(changed("60").await, vec![new.clone()]);
     assert_eq!(changed("200").await, [old.clone(), new.clone()]);
     bed.app()
         .simulated()
@@ -131,14 +131,17 @@ async fn filters_are_joined_by_and() {
         .await;
     let list =
         async |params: &[(&str, &str)]| ids(&bed.call("DescribeContainerGroups", params).await.ok()["ContainerGroups"]);
-    assert_eq!(list(&[("Tag.1.Key", "node"), ("Tag.1.Value", "n1")]).await, [a.clone()]);
+    assert_eq!(
+        list(&[("Tag.1.Key", "node"), ("Tag.1.Value", "n1")]).await,
+        vec![a.clone()]
+    );
     assert_eq!(
         list(&[("Tag.1.Key", "node")]).await,
         [a.clone(), b.clone()],
         "a key alone matches any value"
     );
-    assert_eq!(list(&[("ContainerGroupName", "b-1")]).await, [b.clone()]);
-    assert_eq!(list(&[("ZoneId", "cn-hangzhou-i")]).await, [b.clone()]);
+    assert_eq!(list(&[("ContainerGroupName", "b-1")]).await, vec![b.clone()]);
+    assert_eq!(list(&[("ZoneId", "cn-hangzhou-i")]).await, vec![b.clone()]);
     assert!(
         list(&[
             ("ZoneId", "cn-hangzhou-i"),

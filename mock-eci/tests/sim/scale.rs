@@ -6,13 +6,18 @@ use mock_eci::{Config, config::Limits};
 
 use crate::bed::Bed;
 
-/// Time of `calls` calls, by the machine's clock: paused time does not measure work.
-async fn cost(bed: &Bed, calls: usize, params: &[(&str, &str)]) -> f64 {
-    let started = Instant::now();
-    for _ in 0..calls {
-        bed.call("DescribeContainerGroupStatus", params).await.ok();
+/// Least time of three rounds of 100 calls each: what else the machine does only adds to it.
+#[expect(clippy::disallowed_methods, reason = "paused time does not measure work")]
+async fn cost(bed: &Bed, params: &[(&str, &str)]) -> f64 {
+    let mut least = f64::MAX;
+    for _ in 0..3 {
+        let started = Instant::now();
+        for _ in 0..100 {
+            bed.call("DescribeContainerGroupStatus", params).await.ok();
+        }
+        least = least.min(started.elapsed().as_secs_f64());
     }
-    started.elapsed().as_secs_f64()
+    least
 }
 
 #[tokio::test(start_paused = true)]
@@ -33,9 +38,8 @@ async fn polling_costs_what_it_returns() {
         bed.app().advance(std::time::Duration::from_secs(3_000));
         let moving = serde_json::json!(made[..20]).to_string();
         let by_id = [("ContainerGroupIds", moving.as_str())];
-        cost(&bed, 20, &by_id).await;
-        costs.push(cost(&bed, 200, &by_id).await);
-        since.push(cost(&bed, 200, &[("SinceSecond", "60")]).await);
+        costs.push(cost(&bed, &by_id).await);
+        since.push(cost(&bed, &[("SinceSecond", "60")]).await);
     }
     // Twenty times the groups: a scan would cost near twenty times as much. The bound leaves room for a busy machine.
     assert!(costs[1] < 8.0 * costs[0], "by id: {costs:?}");

@@ -1,0 +1,355 @@
+//! Where events become changes: what a runtime reports, timers that are due, and deletes go through the tables of
+//! [`lifecycle`] and [`container`](crate::domain::container), and what those say is done.
+
+use std::{ops::Range, time::Duration};
+
+use jiff::Timestamp;
+
+use super::{KEPT_FOR, SCHEDULE_FAILED_KEPT, State, Timer};
+use crate::{
+    domain::{
+        container::{Restart, State as ContainerState},
+        events::{Detail, Source},
+        group::Group,
+        lifecycle::{self, Effect, Event, Status},
+    },
+    runtime::{ContainerEvent, Runtime, RuntimeEvent, RuntimeEventKind},
+    spec::GroupId,
+    timers::after,
+};
+
+impl State {
+    /// Takes in what a runtime reported.
+    pub fn on_runtime_event(&mut self, event: RuntimeEvent, runtime: &dyn Runtime) {
+        let RuntimeEvent { group: id, at, kind } = event;
+        if !self.groups.contains_key(&id) {
+            return;
+        }
+        match kind {
+            RuntimeEventKind::Scheduled => {
+                self.with(&id, |g| g.scheduled_at = Some(at));
+                self.step(&id, Event::Scheduled, at, runtime);
+            }
+            RuntimeEventKind::PullStarted => self.step(&id, Event::PullStarted, at, runtime),
+            RuntimeEventKind::SandboxReady { ip } => {
+                self.with(&id, |g| {
+                    g.ip = Some(ip);
+                    if g.spec.init_containers.is_empty() {
+                        g.initialized_at = Some(at);
+                    }
+                });
+                self.step(&id, Event::SandboxReady, at, runtime);
+            }
+            RuntimeEventKind::LaunchFailed { reason, message } => {
+                self.with(&id, |g| {
+                    let text = Detail::Text(message.as_str().into());
+                    g.events.add(Source::Service, true, known_failure(&reason), text, at);
+                    g.failure = Some((reason, message));
+                });
+                self.step(&id, Event::LaunchFailed, at, runtime);
+            }
+            RuntimeEventKind::Container { name, instance, event } => {
+                self.on_container_event(&id, &name, instance, event, at, runtime);
+            }
+            RuntimeEventKind::Stopped => self.step(&id, Event::Stopped, at, runtime),
+            RuntimeEventKind::Reclaimed => {
+                self.with(&id, |g| {
+                    let text = Detail::Text("Spot ECI was released".into());
+                    g.events.add(Source::Service, true, "SpotReleased", text, at);
+                    g.failure = Some(("BidFailed".to_owned(), "Spot ECI was released".to_owned()));
+                });
+                self.step(&id, Event::Reclaimed, at, runtime);
+            }
+        }
+    }
+
+    fn on_container_event(
+        &mut self,
+        id: &GroupId,
+        name: &str,
+        instance: u32,
+        event: ContainerEvent,
+        at: Timestamp,
+        runtime: &dyn Runtime,
+    ) {
+        let Some(group) = self.groups.get_mut(id) else { return };
+        let Some(index) = group.index_of(name) else { return };
+        note_container_event(group, index, &event, at);
+        let spec = group.spec.clone();
+        let Some(context) = group.context(&spec, index) else {
+            return;
+        };
+        let restart = group.containers[index].apply(event, instance, at, context);
+        if restart.is_some_and(|r| !r.after.is_zero()) {
+            group
+                .events
+                .add(Source::Agent, true, "BackOff", Detail::Container(index), at);
+        }
+        let ready = group.all_ready();
+        if ready != group.readiness.0 {
+            group.readiness = (ready, at);
+        }
+        let init_done = context.is_init && group.containers[index].ended() == Some(true) && !group.is_ending();
+        let next = group.next_to_start();
+        if init_done && next.start >= spec.init_containers.len() {
+            group.initialized_at = Some(at);
+        }
+        let progress = group.progress();
+        self.touch(id, at);
+        self.step(id, Event::Progress(progress), at, runtime);
+        if let Some(Restart { instance, after: wait }) = restart {
+            if wait.is_zero() {
+                self.start(id, index, instance, runtime);
+            } else {
+                self.timers
+                    .add(after(at, wait), Timer::Start(id.clone(), index, instance));
+            }
+        }
+        if init_done {
+            self.start_containers(id, next, runtime);
+        }
+    }
+
+    /// Takes in that a timer's time has come.
+    pub fn on_timer(&mut self, timer: Timer, now: Timestamp, runtime: &dyn Runtime) {
+        match timer {
+            Timer::Start(id, index, instance) => self.start(&id, index, instance, runtime),
+            Timer::Deadline(id) => {
+                self.with(&id, |g| {
+                    if !g.is_ending() {
+                        let message = "Pod was active on the node longer than the specified deadline";
+                        g.events.add(
+                            Source::Agent,
+                            true,
+                            "DeadlineExceeded",
+                            Detail::Text(message.into()),
+                            now,
+                        );
+                        g.failure = Some(("DeadlineExceeded".to_owned(), message.to_owned()));
+                    }
+                });
+                self.step(&id, Event::DeadlineExceeded, now, runtime);
+            }
+            Timer::Retention => self.forget_old(now, runtime),
+            Timer::Forget(id) => {
+                if self.groups.get(&id).is_some_and(|g| g.status.is_final()) {
+                    self.remove(&id, now);
+                    runtime.remove(&id);
+                }
+            }
+        }
+    }
+
+    /// Takes up the life of an adopted group: restarts by policy what ended meanwhile, starts what comes next, or ends it.
+    pub fn resume(&mut self, id: &GroupId, has_network: bool, now: Timestamp, runtime: &dyn Runtime) {
+        let Some(group) = self.groups.get_mut(id) else { return };
+        if !has_network {
+            group.containers.iter_mut().for_each(|c| c.lost(now));
+            group.failure = Some((
+                "SystemFailureReboot".to_owned(),
+                "The group's network is gone".to_owned(),
+            ));
+            return self.step(id, Event::LaunchFailed, now, runtime);
+        }
+        let spec = group.spec.clone();
+        let inits_done = group.inits().all(|(_, c)| c.ended() == Some(true));
+        let mut start = Vec::new();
+        for index in 0..group.containers.len() {
+            let Some(context) = group.context(&spec, index) else {
+                continue;
+            };
+            let container = &mut group.containers[index];
+            container.ready = container.is_running() && !context.is_init && !context.has_readiness_probe;
+            match container.state.clone() {
+                ContainerState::Terminated(ended) => {
+                    // As if the end were reported now: the policy decides, with a fresh back-off.
+                    if let Some(started_at) = ended.started_at {
+                        container.state = ContainerState::Running { started_at };
+                    }
+                    if let Some(restart) = container.apply(
+                        ContainerEvent::Exited(ended.exit),
+                        container.instance,
+                        ended.finished_at,
+                        context,
+                    ) {
+                        start.push((index, restart.instance));
+                    }
+                }
+                ContainerState::Waiting { .. } if inits_done || context.is_init => {
+                    start.push((index, container.instance))
+                }
+                _ => {}
+            }
+        }
+        // Init containers go one by one: only the first one that is not done may start.
+        let next = group.next_to_start();
+        start.retain(|(index, _)| *index >= spec.init_containers.len() || next.contains(index));
+        group.readiness = (group.all_ready(), now);
+        let progress = group.progress();
+        self.touch(id, now);
+        self.step(id, Event::Progress(progress), now, runtime);
+        for (index, instance) in start {
+            self.start(id, index, instance, runtime);
+        }
+    }
+
+    /// Deletes a group; false = there is none of this id.
+    pub fn delete(&mut self, id: &str, force: bool, now: Timestamp, runtime: &dyn Runtime) -> bool {
+        let Some(group) = self.groups.get_mut(id) else {
+            return false;
+        };
+        let id = group.id.clone();
+        group.forced |= force;
+        group.status_before_delete.get_or_insert(group.status);
+        self.step(&id, Event::DeleteRequested, now, runtime);
+        true
+    }
+
+    /// Asks the table and does what it says.
+    fn step(&mut self, id: &GroupId, event: Event, at: Timestamp, runtime: &dyn Runtime) {
+        let Some(group) = self.groups.get_mut(id) else { return };
+        let before = group.status;
+        let step = lifecycle::step(before, event);
+        let changed = step.next != Some(before);
+        if let Some(next) = step.next.filter(|next| *next != before) {
+            group.status = next;
+            if next.is_final() {
+                group.finished_at = Some(at);
+            }
+        }
+        if changed {
+            self.on_status(id, before, step.next, at);
+            self.touch(id, at);
+        }
+        for effect in step.effects {
+            self.carry_out(id, *effect, at, runtime);
+        }
+    }
+
+    /// Keeps indexes, quota and ledger in step with a status.
+    fn on_status(&mut self, id: &GroupId, before: Status, next: Option<Status>, at: Timestamp) {
+        let Some(group) = self.groups.get(id) else { return };
+        if let Some(status) = next {
+            self.ledger.with(id, |entry| entry.states.push((status, at)));
+        }
+        let was_live = !before.is_final();
+        if was_live && next.is_none_or(Status::is_final) {
+            self.used_milli_cpu = self.used_milli_cpu.saturating_sub(group.spec.size.milli_cpu);
+        }
+        match next {
+            Some(Status::ScheduleFailed) => {
+                self.timers
+                    .add(after(at, SCHEDULE_FAILED_KEPT), Timer::Forget(id.clone()));
+            }
+            Some(status) if status.is_final() => {
+                self.finished.push_back((at, id.clone()));
+                let due = |since: Timestamp| since.saturating_add(KEPT_FOR).unwrap_or(Timestamp::MAX);
+                self.timers.add(due(at), Timer::Retention);
+                // It may push the oldest one out of the newest hundred right now.
+                if self.finished.front().is_some_and(|(oldest, _)| due(*oldest) <= at) {
+                    self.timers.add(at, Timer::Retention);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn carry_out(&mut self, id: &GroupId, effect: Effect, at: Timestamp, runtime: &dyn Runtime) {
+        match effect {
+            Effect::StartBilling => self.ledger.with(id, |entry| {
+                entry.billing_start.get_or_insert(at);
+            }),
+            Effect::EndBilling => self.ledger.with(id, |entry| {
+                if entry.billing_start.is_some() {
+                    entry.billing_end.get_or_insert(at);
+                }
+            }),
+            Effect::StartContainers => {
+                if let Some(next) = self.groups.get(id).map(Group::next_to_start) {
+                    self.start_containers(id, next, runtime);
+                }
+            }
+            Effect::Stop => {
+                let Some(group) = self.groups.get_mut(id) else { return };
+                let grace = if group.forced {
+                    Duration::ZERO
+                } else {
+                    group.spec.termination_grace
+                };
+                // No restart that is still waiting may come after this.
+                group.containers.iter_mut().for_each(|c| c.restarting = false);
+                for index in 0..group.containers.len() {
+                    if group.containers[index].is_running() {
+                        group
+                            .events
+                            .add(Source::Agent, false, "Killing", Detail::Container(index), at);
+                    }
+                }
+                runtime.stop(id, grace);
+            }
+            Effect::Kill => {
+                if let Some(group) = self.groups.get_mut(id) {
+                    group.containers.iter_mut().for_each(|c| c.restarting = false);
+                }
+                runtime.stop(id, Duration::ZERO);
+            }
+            Effect::Remove => {
+                self.remove(id, at);
+                runtime.remove(id);
+            }
+        }
+    }
+
+    fn start_containers(&mut self, id: &GroupId, indexes: Range<usize>, runtime: &dyn Runtime) {
+        for index in indexes {
+            self.start(id, index, 0, runtime);
+        }
+    }
+
+    fn start(&mut self, id: &GroupId, index: usize, instance: u32, runtime: &dyn Runtime) {
+        let Some(group) = self.groups.get_mut(id) else { return };
+        if group.is_ending() {
+            return;
+        }
+        let Some(container) = group.containers.get_mut(index) else {
+            return;
+        };
+        container.starting(instance);
+        if let Some(spec) = group.container_spec(index) {
+            runtime.start(id, &spec.name, instance);
+        }
+    }
+}
+
+/// Notes for people what a container did.
+fn note_container_event(group: &mut Group, index: usize, event: &ContainerEvent, at: Timestamp) {
+    let mut note = |warning, reason, detail| group.events.add(Source::Agent, warning, reason, detail, at);
+    match event {
+        ContainerEvent::Pulling => note(false, "Pulling", Detail::Container(index)),
+        ContainerEvent::Pulled { .. } => note(false, "Pulled", Detail::Container(index)),
+        ContainerEvent::Started { .. } => {
+            note(false, "Created", Detail::Container(index));
+            note(false, "Started", Detail::Container(index));
+        }
+        ContainerEvent::StartFailed { message, .. } => note(true, "Failed", Detail::Text(message.as_str().into())),
+        ContainerEvent::Unhealthy { message } => note(true, "Unhealthy", Detail::Text(message.as_str().into())),
+        ContainerEvent::Ready(_) | ContainerEvent::Exited(_) => {}
+    }
+}
+
+/// ECI's words for a group that could not be made; anything else becomes the general one.
+fn known_failure(reason: &str) -> &'static str {
+    const KNOWN: [&str; 10] = [
+        "NoStock",
+        "StockExhaust",
+        "StockClose",
+        "InsufficientBalance",
+        "FailedScheduling",
+        "Throttling",
+        "DiskCapacityQuotaFull",
+        "CpuOptionsNotSupported",
+        "CpuOptionsNotValid",
+        "FailedCreatePodSandBox",
+    ];
+    KNOWN.into_iter().find(|k| *k == reason).unwrap_or("UnknownError")
+}
