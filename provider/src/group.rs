@@ -52,7 +52,10 @@ impl GroupStatus {
 
     /// Whether the group will never run again.
     pub fn is_terminal(&self) -> bool {
-        matches!(self, Self::ScheduleFailed | Self::Succeeded | Self::Failed | Self::Expired)
+        matches!(
+            self,
+            Self::ScheduleFailed | Self::Succeeded | Self::Failed | Self::Expired
+        )
     }
 }
 
@@ -71,7 +74,7 @@ pub struct ObservedGroup {
     pub zone_id: Option<String>,
     /// vCPU and GiB bought; only the full call has them.
     pub size: Option<(f64, f64)>,
-    /// Tags as key and value. The cheap call has none, but its `uuid`: see [`Self::uid`].
+    /// Tags as key and value. The cheap call has none, but its `uuid`: see [`Self::uuid`].
     pub tags: Vec<(String, String)>,
     /// `uuid` of the cheap call (not proven to be our pod's UID for groups of third parties).
     pub uuid: Option<String>,
