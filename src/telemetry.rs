@@ -5,6 +5,9 @@ use std::io;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
+/// It logs each failed request as an error without saying which; whoever made the request reports it with its meaning.
+const QUIET: &str = "kube_client::client::builder=off";
+
 /// Form of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
@@ -47,7 +50,12 @@ pub fn check(directives: &str) -> Result<(), String> {
 /// Starts logging to standard error; the first call counts, later ones change nothing.
 pub fn init(settings: &LogSettings) {
     // Checked by `check` when the settings were read; a bad directive here is left out rather than fatal.
-    let filter = EnvFilter::builder().parse_lossy(&settings.directives);
+    let directives = if settings.directives.contains("kube_client") {
+        settings.directives.clone()
+    } else {
+        format!("{},{QUIET}", settings.directives)
+    };
+    let filter = EnvFilter::builder().parse_lossy(directives);
     let writer = BoxMakeWriter::new(io::stderr);
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     let result = match settings.format {

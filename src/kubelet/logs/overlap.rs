@@ -5,7 +5,7 @@
 //! rarely equal; where they are, the longest overlap is taken, which repeats nothing.
 
 use std::collections::VecDeque;
-use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::hash::{BuildHasher, RandomState};
 
 /// Lines of one reading at most: ECI's own limit.
 pub(super) const MAX_LINES: usize = 2_000;
@@ -120,9 +120,7 @@ impl Seen {
 
     /// Keyed afresh for each log, so that nobody can write lines that collide.
     fn hash(&self, line: &str) -> u64 {
-        let mut hasher = self.hasher.build_hasher();
-        line.hash(&mut hasher);
-        hasher.finish()
+        self.hasher.hash_one(line)
     }
 }
 
