@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use provider::error::ErrorClass;
 use provider::group::GroupStatus;
-use provider::mapping::Weakened;
+use provider::mapping::{Rejections, Warning, Weakened};
 use provider::sizes::Size;
 
 use crate::pods::input::{CreateOutcome, Created, DeleteOutcome, Failure, FindOutcome, Outcome, PublishOutcome};
@@ -36,6 +36,8 @@ pub enum Lesson {
         asked: Size,
         /// What is weaker than the pod asks.
         weakened: Vec<Weakened>,
+        /// What may go wrong.
+        warnings: Vec<Warning>,
     },
     /// The group of a create whose answer was lost is known now.
     Adopted {
@@ -102,6 +104,7 @@ fn absorb_create(record: &mut PodRecord, outcome: CreateOutcome, now: Timestamp,
             size,
             asked,
             weakened,
+            warnings,
         }) => {
             record.group = GroupState::Present {
                 id: id.clone(),
@@ -119,13 +122,11 @@ fn absorb_create(record: &mut PodRecord, outcome: CreateOutcome, now: Timestamp,
                 size,
                 asked,
                 weakened,
+                warnings,
             };
         }
         CreateOutcome::Unneeded => return Lesson::Nothing,
-        CreateOutcome::Rejected(rejections) if rejections.is_retryable() => {
-            (TroubleKind::MissingReference, rejections.to_string())
-        }
-        CreateOutcome::Rejected(rejections) => (TroubleKind::Refused, rejections.to_string()),
+        CreateOutcome::Rejected(rejections) => (kind_of(&rejections), rejections.to_string()),
         CreateOutcome::ApiServer(failure) => (TroubleKind::ApiServer, failure),
         CreateOutcome::Cloud(Failure { class, .. })
             if matches!(class, ErrorClass::UnknownOutcome | ErrorClass::AlreadyAccepted) =>
@@ -151,6 +152,20 @@ fn absorb_create(record: &mut PodRecord, outcome: CreateOutcome, now: Timestamp,
         .is_some_and(|t| t.kind == kind && t.is_news(now));
     record.trouble = Some(Trouble::next(record.trouble.as_ref(), kind, message, now, jitter));
     Lesson::Trouble { told_before }
+}
+
+/// Waiting can help where only references are missing; a kubelet words it by whether volumes alone wait.
+fn kind_of(rejections: &Rejections) -> TroubleKind {
+    let kind = if rejections.event_reason() == TroubleKind::MissingVolume.event_reason() {
+        TroubleKind::MissingVolume
+    } else {
+        TroubleKind::MissingReference
+    };
+    if rejections.is_retryable() {
+        kind
+    } else {
+        TroubleKind::Refused
+    }
 }
 
 fn absorb_find(record: &mut PodRecord, outcome: FindOutcome, now: Timestamp, jitter: f64) -> Lesson {

@@ -103,6 +103,7 @@ impl Effects {
                     memory: mapped.asked.1,
                 },
                 weakened: mapped.weakened,
+                warnings: mapped.warnings,
             }),
             Err(error) => CreateOutcome::Cloud(error.into()),
         }
@@ -111,7 +112,7 @@ impl Effects {
     async fn find(&self, named: &Named, attempt: u32, resend: bool) -> FindOutcome {
         let query = eci::GroupQuery {
             tags: vec![
-                (tags::CLUSTER_ID.to_owned(), self.settings.cluster_id.clone()),
+                (tags::CLUSTER_ID.to_owned(), tags::value(&self.settings.cluster_id)),
                 (tags::UID.to_owned(), named.uid.clone()),
             ],
             ..eci::GroupQuery::default()

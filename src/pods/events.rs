@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
-use provider::mapping::Weakened;
+use provider::mapping::{Warning, Weakened};
 use provider::sizes::Size;
 use tokio::sync::mpsc;
 
@@ -20,6 +20,8 @@ use crate::shutdown::Shutdown;
 
 /// Reason: a field is weaker here than the pod asks.
 pub const WEAKENED: &str = "FieldNotEnforced";
+/// Reason: something of the pod may not work here as it is meant.
+pub const DOUBTFUL: &str = "FieldDoubtful";
 /// Reason: the size was rounded up, and the difference is billed.
 pub const ROUNDED: &str = "AutoInstanceTypeMatch";
 
@@ -77,18 +79,22 @@ impl Notices {
     }
 
     /// A group was made: announces what differs from the pod's wishes, once per owner and shape.
-    pub fn created(&self, record: &PodRecord, size: Size, asked: Size, weakened: &[Weakened]) {
+    pub fn created(&self, record: &PodRecord, size: Size, asked: Size, weakened: &[Weakened], warnings: &[Warning]) {
         for field in weakened {
             self.figures.weakened(&field.field);
         }
         let owner = record.owner.as_deref().unwrap_or(&record.facts.uid);
         if !weakened.is_empty() {
             let list: Vec<String> = weakened.iter().map(|w| format!("{}: {}", w.field, w.why)).collect();
-            self.announce(record, owner, WEAKENED, list.join("; "));
+            self.announce(record, owner, EventType::Normal, WEAKENED, list.join("; "));
+        }
+        if !warnings.is_empty() {
+            let list: Vec<String> = warnings.iter().map(|w| format!("{}: {}", w.field, w.message)).collect();
+            self.announce(record, owner, EventType::Warning, DOUBTFUL, list.join("; "));
         }
         if size != asked {
             let note = format!("asked for {asked}, ECI sells and bills {size}");
-            self.announce(record, owner, ROUNDED, note);
+            self.announce(record, owner, EventType::Normal, ROUNDED, note);
         }
     }
 
@@ -104,7 +110,7 @@ impl Notices {
         }
     }
 
-    fn announce(&self, record: &PodRecord, owner: &str, reason: &str, note: String) {
+    fn announce(&self, record: &PodRecord, owner: &str, type_: EventType, reason: &str, note: String) {
         let key = (owner.to_owned(), note);
         {
             let mut announced = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
@@ -115,7 +121,7 @@ impl Notices {
                 return;
             }
         }
-        self.put(record, EventType::Normal, reason, key.1);
+        self.put(record, type_, reason, key.1);
     }
 
     fn put(&self, record: &PodRecord, type_: EventType, reason: &str, mut note: String) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use kube::runtime::watcher;
 use provider::error::ErrorClass;
-use provider::mapping::{Rejections, Weakened};
+use provider::mapping::{Rejections, Warning, Weakened};
 use provider::sizes::Size;
 use provider::status::Previous;
 
@@ -81,6 +81,8 @@ pub struct Created {
     pub asked: Size,
     /// Fields that are weaker here than the pod asks.
     pub weakened: Vec<Weakened>,
+    /// Values beyond ECI's documented limits, and parts of the pod without effect.
+    pub warnings: Vec<Warning>,
 }
 
 /// How a search by tag ended.

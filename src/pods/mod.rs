@@ -106,10 +106,7 @@ pub async fn run(settings: PodsSettings, connections: Connections, shutdown: Shu
     let figures = Figures::new(metrics, &node);
     let pods_listed = health.require(format!("pods of {node} listed"), "not listed yet");
     let groups_listed = health.require(format!("groups of {node} listed"), "not listed yet");
-    let ownership = vec![
-        (tags::CLUSTER_ID.to_owned(), settings.mapping.cluster_id.clone()),
-        (tags::NODE_NAME.to_owned(), node.clone()),
-    ];
+    let ownership = tags::of_node(&settings.mapping.cluster_id, &node);
     let (inputs, inbox) = mpsc::channel(INPUTS);
     let (notices, write_events) = Notices::new(kube.clone(), &node, figures.clone(), shutdown.clone());
     let effects = Arc::new(Effects {

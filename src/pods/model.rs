@@ -203,6 +203,7 @@ impl World {
                     size: Size::default(),
                     asked: Size::default(),
                     weakened: Vec::new(),
+                    warnings: Vec::new(),
                 })
             }
             Answer::Lost => {

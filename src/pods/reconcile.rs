@@ -385,10 +385,11 @@ impl Reconciler {
                 size,
                 asked,
                 weakened,
+                warnings,
             } => {
                 tracing::info!(pod = %facts.name, namespace = %facts.namespace, uid = %uid, group = %id, "created the pod's container group");
                 self.figures.decision("create");
-                self.notices.created(record, size, asked, &weakened);
+                self.notices.created(record, size, asked, &weakened, &warnings);
             }
             Lesson::Adopted { id } => {
                 tracing::info!(pod = %facts.name, namespace = %facts.namespace, uid = %uid, group = %id, "found the group of a create whose answer was lost");

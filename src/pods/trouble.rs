@@ -28,7 +28,9 @@ pub struct Trouble {
 pub enum TroubleKind {
     /// The pod can never run here.
     Refused,
-    /// A ConfigMap, Secret or service account it names is not there yet.
+    /// A volume's ConfigMap, Secret or key is not there yet.
+    MissingVolume,
+    /// Something else that it names is not there yet, such as a variable's Secret.
     MissingReference,
     /// The API server could not be asked.
     ApiServer,
@@ -37,11 +39,11 @@ pub enum TroubleKind {
 }
 
 impl TroubleKind {
-    /// Reason of the Event and, for people, of the wait.
+    /// Reason of the Event, in a kubelet's words where it has some.
     pub fn event_reason(self) -> &'static str {
         match self {
-            Self::Refused => "FailedCreateContainerGroup",
-            Self::MissingReference => "FailedMount",
+            Self::Refused | Self::MissingReference => "Failed",
+            Self::MissingVolume => "FailedMount",
             Self::ApiServer => "FailedToReadReferences",
             Self::Cloud(class) => class.reason(),
         }
@@ -50,7 +52,7 @@ impl TroubleKind {
     /// Waiting reason of the containers, as a kubelet words it.
     pub fn waiting_reason(self) -> &'static str {
         match self {
-            Self::Refused | Self::Cloud(ErrorClass::Permanent) => "CreateContainerConfigError",
+            Self::Refused | Self::MissingReference | Self::Cloud(ErrorClass::Permanent) => "CreateContainerConfigError",
             _ => "ContainerCreating",
         }
     }
@@ -64,7 +66,7 @@ impl TroubleKind {
     fn backoff(self, tries: u32) -> Option<Duration> {
         let (first, cap) = match self {
             Self::Refused | Self::Cloud(ErrorClass::Permanent) => return None,
-            Self::MissingReference => (Duration::from_millis(250), Duration::from_secs(30)),
+            Self::MissingVolume | Self::MissingReference => (Duration::from_millis(250), Duration::from_secs(30)),
             Self::ApiServer => (Duration::from_millis(500), Duration::from_secs(10)),
             Self::Cloud(ErrorClass::Stock) => (Duration::from_secs(10), Duration::from_secs(120)),
             Self::Cloud(ErrorClass::Credentials) => (Duration::from_secs(5), Duration::from_secs(60)),

@@ -100,9 +100,14 @@ impl Sim {
             client_token: "foreign".to_owned(),
             cpu: MilliCpu(250),
             memory: MiB(512),
-            tags: [("ClusterId", CLUSTER), ("NodeName", "another"), ("UID", "u")]
-                .map(|(key, value)| (key.to_owned(), value.to_owned()))
-                .to_vec(),
+            tags: [
+                ("ManagedBy", "virtual-node"),
+                ("ClusterId", CLUSTER),
+                ("NodeName", "another"),
+                ("UID", "u"),
+            ]
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .to_vec(),
             containers: vec![Container {
                 name: "c".to_owned(),
                 image: "busybox".to_owned(),

@@ -108,11 +108,6 @@ impl ApiServer {
             .unwrap_or_default()
     }
 
-    /// All pods.
-    pub fn pods(&self) -> Vec<Value> {
-        self.lock().pods.values().cloned().collect()
-    }
-
     /// Reason and note of every Event so far.
     pub fn events(&self) -> Vec<(String, String)> {
         let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();

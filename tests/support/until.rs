@@ -10,16 +10,27 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Waits until `look` gives what `wanted` accepts and returns it; panics with what was seen last.
 pub async fn until<T: Debug>(what: &str, mut look: impl FnMut() -> T, wanted: impl Fn(&T) -> bool) -> T {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
+    until_every(what, PERIOD, PATIENCE, async || look(), wanted).await
+}
+
+/// Like [`until`], for looks that take time themselves: one every `period`, for `patience` at most.
+pub async fn until_every<T: Debug>(
+    what: &str,
+    period: Duration,
+    patience: Duration,
+    mut look: impl AsyncFnMut() -> T,
+    wanted: impl Fn(&T) -> bool,
+) -> T {
+    let deadline = tokio::time::Instant::now() + patience;
     loop {
-        let seen = look();
+        let seen = look().await;
         if wanted(&seen) {
             return seen;
         }
         assert!(
             tokio::time::Instant::now() < deadline,
-            "waited {PATIENCE:?} for {what}; last seen: {seen:?}"
+            "waited {patience:?} for {what}; last seen: {seen:?}"
         );
-        tokio::time::sleep(PERIOD).await;
+        tokio::time::sleep(period).await;
     }
 }
