@@ -35,15 +35,25 @@ pub fn object(name: &str, ip: &str) -> Value {
     })
 }
 
-/// Creates the Node; one that exists is left as it is.
+/// Creates the Node; of one that exists, sets the status.
 ///
 /// # Errors
 /// The API server refuses it.
 pub async fn register(client: &Client, node: &Value) -> Result<()> {
     match send(client, Method::POST, "/api/v1/nodes", serde_json::to_vec(node)?).await {
-        Err(error) if !exists_already(&error) => Err(error).context("creating the Node"),
-        _ => Ok(()),
+        Ok(()) => return Ok(()),
+        Err(error) if exists_already(&error) => {}
+        Err(error) => return Err(error).context("creating the Node"),
     }
+    let name = node["metadata"]["name"].as_str().context("a Node needs a name")?;
+    let status = serde_json::to_vec(&json!({"status": node["status"]}))?;
+    let path = format!("/api/v1/nodes/{name}/status");
+    let request = request(Method::PATCH, &path, "application/strategic-merge-patch+json", status)?;
+    client
+        .request_text(request)
+        .await
+        .map(drop)
+        .context("patching the status of the Node")
 }
 
 /// Creates the lease of a node and renews it for ever.

@@ -5,8 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail};
-use bench::follow::{Step, follow};
-use futures::{Stream, StreamExt as _, TryStreamExt as _};
+use bench::follow::{Follow, Step, Versioned};
 use kube::Client;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -71,6 +70,7 @@ struct SeenPod {
 #[serde(rename_all = "camelCase")]
 struct SeenMetadata {
     name: String,
+    resource_version: String,
     deletion_timestamp: Option<String>,
 }
 
@@ -85,19 +85,25 @@ struct SeenStatus {
     phase: Option<String>,
 }
 
+impl Versioned for SeenPod {
+    fn resource_version(&self) -> &str {
+        &self.metadata.resource_version
+    }
+}
+
 impl Census {
     /// Starts watching.
-    pub(crate) async fn start(client: &Client) -> Result<Self> {
-        let steps = follow::<SeenPod>(client, PODS, "").await?.boxed();
+    pub(crate) fn start(client: &Client) -> Self {
+        let follow = Follow::new(client, PODS, "");
         let (sender, counts) = watch::channel(Counts::default());
         let times = Arc::new(Mutex::new(HashMap::new()));
-        let task = tokio::spawn(watch_pods(steps, sender, times.clone()));
-        Ok(Self {
+        let task = tokio::spawn(watch_pods(follow, sender, times.clone()));
+        Self {
             client: client.clone(),
             counts,
             times,
             task,
-        })
+        }
     }
 
     /// Waits until the counts are as `done` wants them; `what` says what they are then. Returns when the event came.
@@ -184,14 +190,15 @@ impl Drop for Census {
 }
 
 async fn watch_pods(
-    mut steps: impl Stream<Item = Result<Step<SeenPod>>> + Unpin,
+    mut follow: Follow<SeenPod>,
     sender: watch::Sender<Counts>,
     times: Arc<Mutex<HashMap<String, Times>>>,
 ) -> Result<()> {
     // Name to "is bound" and "runs".
     let mut pods = HashMap::<String, (bool, bool)>::new();
     let mut counts = Counts::default();
-    while let Some(step) = steps.try_next().await? {
+    loop {
+        let step = follow.next().await?;
         let now = Instant::now();
         match step {
             Step::Is(pod) => {
@@ -220,7 +227,6 @@ async fn watch_pods(
         counts.at = Some(now);
         sender.send_replace(counts.clone());
     }
-    Ok(())
 }
 
 impl Counts {

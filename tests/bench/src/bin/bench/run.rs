@@ -59,7 +59,7 @@ impl Plan<'_> {
         let mut agent = subject.start(self.places)?;
         subject.ready(&mut agent, self.http).await?;
         self.node_ready(&mut agent).await?;
-        let mut census = Census::start(client).await?;
+        let mut census = Census::start(client);
 
         let mut figures = self
             .fill(&mut agent, &mut cloud, &mut census)

@@ -36,7 +36,7 @@ impl Shape {
             Self::Small => include_str!("../../../data/small-pod.json"),
             Self::Spark => include_str!("../../../data/spark-executor-pod.json"),
         };
-        template.replace("POD_NAME", name).replace("NODE_NAME", node)
+        template.replace("@POD@", name).replace("@NODE@", node)
     }
 }
 

@@ -24,15 +24,23 @@ const REGION: &str = "cn-hangzhou";
 /// The stages that kwok ships for a fast start, as folders and files of its own source.
 const KWOK_STAGES: [&str; 5] = [
     "node/fast/node-initialize.yaml",
-    "node/heartbeat-with-lease/node-heartbeat-with-lease.yaml",
+    "node/heartbeat/node-heartbeat.yaml",
     "pod/fast/pod-ready.yaml",
     "pod/fast/pod-complete.yaml",
     "pod/fast/pod-delete.yaml",
 ];
-/// What kwok's own deployment sets.
-const KWOK_SETTINGS: &str = "apiVersion: config.kwok.x-k8s.io/v1alpha1\n\
-    kind: KwokConfiguration\n\
-    options: {manageNodesWithAnnotationSelector: kwok.x-k8s.io/node=fake, nodeLeaseDurationSeconds: 40}\n";
+/// What kwok's own deployment sets, less what only a cluster with its custom resources has, and less node leases: an
+/// instance waits until the one before has lost them, and that would be all its restart shows.
+const KWOK_SETTINGS: &str = r"
+apiVersion: config.kwok.x-k8s.io/v1alpha1
+kind: KwokConfiguration
+options:
+  manageNodesWithAnnotationSelector: kwok.x-k8s.io/node=fake
+  nodeLeaseDurationSeconds: 0
+  podPlayStageParallelism: 4
+  nodePlayStageParallelism: 4
+  enablePodsOnNodeSyncStreamWatch: true
+";
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]

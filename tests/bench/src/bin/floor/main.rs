@@ -16,10 +16,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use bench::follow::{Step, follow};
+use bench::follow::{Follow, Step};
 use bench::{kube_client, node};
 use clap::Parser;
-use futures::{StreamExt as _, TryStreamExt as _};
 use kube::Client;
 use tokio::sync::{Semaphore, mpsc};
 
@@ -83,11 +82,11 @@ async fn watch(
     started: mpsc::UnboundedSender<Result<Group>>,
 ) -> Result<()> {
     let selector = format!("fieldSelector=spec.nodeName%3D{node_name}");
-    let mut steps = follow::<BoundPod>(client, "/api/v1/pods", &selector).await?.boxed();
+    let mut follow = Follow::<BoundPod>::new(client, "/api/v1/pods", &selector);
     let mut known = HashSet::<String>::new();
     let permits = Arc::new(Semaphore::new(PARALLEL_CREATES));
-    while let Some(step) = steps.try_next().await? {
-        match step {
+    loop {
+        match follow.next().await? {
             Step::Is(pod) => {
                 if !known.contains(&pod.metadata.uid) {
                     known.insert(pod.metadata.uid.clone());
@@ -110,7 +109,6 @@ async fn watch(
             }
         }
     }
-    Ok(())
 }
 
 async fn start(cloud: &Cloud, pod: BoundPod) -> Result<Group> {

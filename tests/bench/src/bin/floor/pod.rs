@@ -1,5 +1,6 @@
 //! As much of a pod as a create needs.
 
+use bench::follow::Versioned;
 use provider::request::{
     ConfigFile, Container, CreateContainerGroup, EnvValue, EnvVar, RestartPolicy, Sensitive, Volume, VolumeMount,
     VolumeSource,
@@ -32,7 +33,14 @@ pub(crate) struct Metadata {
     pub(crate) namespace: String,
     /// Its UID.
     pub(crate) uid: String,
+    resource_version: String,
     deletion_timestamp: Option<String>,
+}
+
+impl Versioned for BoundPod {
+    fn resource_version(&self) -> &str {
+        &self.metadata.resource_version
+    }
 }
 
 #[derive(Clone, Debug, Deserialize)]
