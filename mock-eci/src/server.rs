@@ -33,8 +33,11 @@ const MAX_HEAD: usize = 128 * 1024;
 const MAX_HEADERS: usize = 64;
 /// Most connections served at once; others wait.
 const MAX_CONNECTIONS: usize = 4_096;
-/// How long a caller may take to send its head, and then its body.
-const READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a connection may be idle or take to send its head. Longer than clients keep idle connections (90 s is usual), so
+/// that it is they who close and no call runs into a closing connection.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(150);
+/// How long a caller may take to send its body.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long calls in progress may take once the server ends.
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -196,7 +199,7 @@ async fn serve(stream: TcpStream, peer: SocketAddr, app: App, stop: Cancellation
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(READ_TIMEOUT)
+        .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(MAX_HEAD)
         .max_headers(MAX_HEADERS)
         .serve_connection(TokioIo::new(stream), service);
@@ -223,7 +226,7 @@ async fn answer(app: App, request: Request<Incoming>, peer: Peer) -> Result<Resp
             .unwrap_or_default();
         Ok(response::error(&error, &response::request_id(), host).map(Full::new))
     };
-    let body = match tokio::time::timeout(READ_TIMEOUT, Limited::new(body, MAX_BODY).collect()).await {
+    let body = match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, MAX_BODY).collect()).await {
         Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
             return refuse(ApiError::body_too_large(MAX_BODY));

@@ -2,6 +2,7 @@
 
 mod bed;
 
+mod adoption;
 mod coverage;
 mod create;
 mod faults;
