@@ -1,5 +1,6 @@
 use clap::Parser;
 
+use super::parse::parse_host_port;
 use super::*;
 use crate::args::{Cli, Command};
 

@@ -1,0 +1,298 @@
+//! Merging the sources of each setting, and collecting the mistakes.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::parse::{
+    check_node_name, parse_host_port, parse_ip, parse_list, parse_log_format, parse_socket, scalar_text, zone_of,
+};
+use super::{ConfigErrors, NodeConfig, ServiceVips};
+use crate::args::LogArgs;
+use crate::telemetry::{self, LogSettings};
+
+const DEFAULT_KUBELET_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 10250);
+
+/// The settings of the short form's one node, as text.
+pub(super) struct NodeText {
+    pub(super) node_name: Option<String>,
+    pub(super) zone: Option<String>,
+    pub(super) vswitch_ids: Option<String>,
+    pub(super) node_ip: Option<String>,
+    pub(super) kubelet_listen: Option<String>,
+}
+
+/// An entry of `nodes` in the file.
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct FileNode {
+    name: String,
+    #[serde(default)]
+    zone: Option<String>,
+    vswitch_ids: Vec<String>,
+    #[serde(default)]
+    kubelet_listen: Option<String>,
+    #[serde(default)]
+    node_ip: Option<String>,
+}
+
+/// Merges the sources and collects the mistakes.
+pub(super) struct Resolver {
+    /// Keys of the file that were not asked for yet; what remains at the end is unknown.
+    file: BTreeMap<String, Value>,
+    errors: Vec<String>,
+}
+
+impl Resolver {
+    pub(super) fn new(file: &str) -> Self {
+        let mut errors = Vec::new();
+        let file = if file.trim().is_empty() {
+            BTreeMap::new()
+        } else {
+            serde_saphyr::from_str(file).unwrap_or_else(|e| {
+                errors.push(format!("--config: not a YAML map of settings: {e}"));
+                BTreeMap::new()
+            })
+        };
+        Self { file, errors }
+    }
+
+    pub(super) fn finish<T>(mut self, value: T) -> Result<T, ConfigErrors> {
+        for key in self.file.keys() {
+            self.errors.push(format!("--config: key `{key}` is not a setting"));
+        }
+        if self.errors.is_empty() {
+            Ok(value)
+        } else {
+            Err(ConfigErrors(self.errors))
+        }
+    }
+
+    /// Records a mistake of setting `key`; `None` so that it can stand where a value would.
+    pub(super) fn fail<T>(&mut self, key: &str, what: impl fmt::Display) -> Option<T> {
+        let variable = key.to_uppercase().replace('-', "_");
+        self.errors.push(format!(
+            "--{key} (VIRTUAL_NODE_{variable}, or `{key}` in the file of --config) {what}"
+        ));
+        None
+    }
+
+    /// The text of setting `key`, empty counting as not set.
+    pub(super) fn text(&mut self, key: &str, typed: Option<String>) -> Option<String> {
+        self.text_even_empty(key, typed).filter(|text| !text.is_empty())
+    }
+
+    fn text_even_empty(&mut self, key: &str, typed: Option<String>) -> Option<String> {
+        let from_file = self.file.remove(key);
+        if let Some(text) = typed {
+            return Some(text.trim().to_owned());
+        }
+        match from_file? {
+            Value::Null => None,
+            value => match scalar_text(&value) {
+                Some(text) => Some(text),
+                None => self.fail(key, "must be a text, a number, a boolean or a list of them"),
+            },
+        }
+    }
+
+    pub(super) fn required(&mut self, key: &str, typed: Option<String>) -> String {
+        match self.text(key, typed) {
+            Some(text) => text,
+            None => self.fail(key, "is missing").unwrap_or_default(),
+        }
+    }
+
+    pub(super) fn path(&mut self, key: &str, typed: Option<String>) -> Option<PathBuf> {
+        self.text(key, typed).map(PathBuf::from)
+    }
+
+    pub(super) fn parse<T>(&mut self, key: &str, text: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+        match parse(text) {
+            Ok(value) => Some(value),
+            Err(what) => self.fail(key, format!("is `{text}`: {what}")),
+        }
+    }
+
+    pub(super) fn parsed<T>(
+        &mut self,
+        key: &str,
+        typed: Option<String>,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let text = self.text(key, typed)?;
+        self.parse(key, &text, parse)
+    }
+
+    pub(super) fn parsed_even_empty<T>(
+        &mut self,
+        key: &str,
+        typed: Option<String>,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let text = self.text_even_empty(key, typed)?;
+        self.parse(key, &text, parse)
+    }
+
+    pub(super) fn log(&mut self, args: LogArgs) -> LogSettings {
+        let LogArgs { log_format, log_level } = args;
+        let default = LogSettings::default();
+        LogSettings {
+            format: self
+                .parsed("log-format", log_format, parse_log_format)
+                .unwrap_or(default.format),
+            directives: self
+                .parsed("log-level", log_level, |text| {
+                    telemetry::check(text).map(|()| text.to_owned())
+                })
+                .unwrap_or(default.directives),
+        }
+    }
+
+    pub(super) fn service_vips(
+        &mut self,
+        mode: Option<String>,
+        relay_ip: Option<String>,
+        api_server: Option<String>,
+    ) -> ServiceVips {
+        let mode = self.text("service-vips", mode);
+        let ip = self.parsed("relay-ip", relay_ip, parse_ip);
+        let api_server = self.parsed("api-server", api_server, parse_host_port);
+        match mode.as_deref() {
+            None | Some("routed") => ServiceVips::Routed,
+            Some("relay") => match (ip, api_server) {
+                (Some(ip), Some(api_server)) => ServiceVips::Relay { ip, api_server },
+                (ip, api_server) => {
+                    if ip.is_none() {
+                        let _: Option<()> = self.fail("relay-ip", "is needed with --service-vips relay");
+                    }
+                    if api_server.is_none() {
+                        let _: Option<()> = self.fail("api-server", "is needed with --service-vips relay");
+                    }
+                    ServiceVips::Routed
+                }
+            },
+            Some(other) => self
+                .fail("service-vips", format!("is `{other}`: it must be routed or relay"))
+                .unwrap_or(ServiceVips::Routed),
+        }
+    }
+
+    pub(super) fn nodes(&mut self, region: &str, text: NodeText) -> Vec<NodeConfig> {
+        let NodeText {
+            node_name,
+            zone,
+            vswitch_ids,
+            node_ip,
+            kubelet_listen,
+        } = text;
+        let name = self.text("node-name", node_name);
+        let zone = self.text("zone", zone);
+        let vswitch_ids = self.parsed("vswitch-ids", vswitch_ids, parse_list);
+        let node_ip = self.text("node-ip", node_ip);
+        let kubelet_listen = self.text("kubelet-listen", kubelet_listen);
+        let nodes = match (name, self.file.remove("nodes")) {
+            (Some(name), None) => {
+                let vswitch_ids = vswitch_ids
+                    .or_else(|| self.fail("vswitch-ids", "is missing"))
+                    .unwrap_or_default();
+                vec![FileNode {
+                    name,
+                    zone,
+                    vswitch_ids,
+                    kubelet_listen,
+                    node_ip,
+                }]
+            }
+            (None, Some(list)) => match serde_json::from_value::<Vec<FileNode>>(list) {
+                Ok(nodes) if nodes.is_empty() => self.fail("nodes", "is empty").unwrap_or_default(),
+                Ok(nodes) => nodes
+                    .into_iter()
+                    // What is the same for all nodes need not be written at each.
+                    .map(|node| FileNode {
+                        zone: node.zone.or_else(|| zone.clone()),
+                        kubelet_listen: node.kubelet_listen.or_else(|| kubelet_listen.clone()),
+                        node_ip: node.node_ip.or_else(|| node_ip.clone()),
+                        ..node
+                    })
+                    .collect(),
+                Err(e) => {
+                    self.errors
+                        .push(format!("--config: `nodes` is not a list of nodes: {e}"));
+                    Vec::new()
+                }
+            },
+            (Some(_), Some(_)) => self
+                .fail(
+                    "node-name",
+                    "is the short form for one node and cannot be used together with `nodes`",
+                )
+                .unwrap_or_default(),
+            (None, None) => self.fail("node-name", "is missing").unwrap_or_default(),
+        };
+        let nodes: Vec<NodeConfig> = nodes.into_iter().filter_map(|node| self.node(region, node)).collect();
+        self.distinct(&nodes);
+        nodes
+    }
+
+    fn node(&mut self, region: &str, node: FileNode) -> Option<NodeConfig> {
+        let FileNode {
+            name,
+            zone,
+            vswitch_ids,
+            kubelet_listen,
+            node_ip,
+        } = node;
+        let before = self.errors.len();
+        if let Err(what) = check_node_name(&name) {
+            let _: Option<()> = self.fail("node-name", format!("is `{name}`: {what}"));
+        }
+        if vswitch_ids.iter().any(String::is_empty) || vswitch_ids.is_empty() {
+            let _: Option<()> = self.fail("vswitch-ids", format!("of node {name} names no VSwitch"));
+        }
+        let kubelet_listen = match kubelet_listen {
+            Some(text) => self.parse("kubelet-listen", &text, parse_socket)?,
+            None => DEFAULT_KUBELET_LISTEN,
+        };
+        let node_ip = match node_ip {
+            Some(text) => self.parse("node-ip", &text, parse_ip)?,
+            None if kubelet_listen.ip().is_unspecified() => self.fail(
+                "node-ip",
+                format!("of node {name} is missing: {kubelet_listen} names no address"),
+            )?,
+            None => kubelet_listen.ip(),
+        };
+        let zone = zone.or_else(|| zone_of(&name, region));
+        (self.errors.len() == before).then_some(NodeConfig {
+            name,
+            zone,
+            vswitch_ids,
+            kubelet_listen,
+            node_ip,
+        })
+    }
+
+    fn distinct(&mut self, nodes: &[NodeConfig]) {
+        for (index, node) in nodes.iter().enumerate() {
+            for other in &nodes[..index] {
+                if other.name == node.name {
+                    let _: Option<()> = self.fail("nodes", format!("names {} twice", node.name));
+                }
+                // metrics-server and the API server tell nodes apart by address and port alone.
+                let clash = other.kubelet_listen == node.kubelet_listen
+                    || (other.node_ip == node.node_ip && other.kubelet_listen.port() == node.kubelet_listen.port());
+                if clash {
+                    let what = format!(
+                        "of {} and {} is the same: each node needs its own",
+                        other.name, node.name
+                    );
+                    let _: Option<()> = self.fail("kubelet-listen", what);
+                }
+            }
+        }
+    }
+}
