@@ -3,7 +3,7 @@
 //! They have no label for the user. Pods have few writers, though: the bench itself and the scheduler (bindings), which are
 //! known, and the subject. The difference of two readings, less what the bench did itself, is the subject's.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Sub;
 
 use anyhow::{Context as _, Result};
@@ -27,7 +27,17 @@ pub(crate) struct Writes {
     pub(crate) event: u64,
 }
 
-impl Writes {
+/// Requests the API server refused, whoever sent them, as "verb resource/subresource code" and how often.
+pub(crate) type Refusals = BTreeMap<String, u64>;
+
+/// The counters at one moment.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) writes: Writes,
+    refusals: Refusals,
+}
+
+impl Counters {
     /// All so far.
     pub(crate) async fn read(client: &Client) -> Result<Self> {
         let request = kube_client::request(Method::GET, "/metrics", "", Vec::new())?;
@@ -38,8 +48,19 @@ impl Writes {
         Ok(Self::parse(&text))
     }
 
+    /// What was refused since `earlier`.
+    pub(crate) fn refused_since(&self, earlier: &Self) -> Refusals {
+        let before = |what| earlier.refusals.get(what).copied().unwrap_or_default();
+        self.refusals
+            .iter()
+            .map(|(what, count)| (what.clone(), count.saturating_sub(before(what))))
+            .filter(|(_, count)| *count > 0)
+            .collect()
+    }
+
     fn parse(text: &str) -> Self {
-        let mut writes = Self::default();
+        let mut counters = Self::default();
+        let writes = &mut counters.writes;
         for line in text.lines() {
             let Some((labels, count)) = line
                 .strip_prefix("apiserver_request_total{")
@@ -47,9 +68,19 @@ impl Writes {
             else {
                 continue;
             };
+            let count = count.trim().parse::<f64>().unwrap_or_default() as u64;
             let labels = parse_labels(labels);
             let label = |name| labels.get(name).copied().unwrap_or_default();
             let verb = label("verb");
+            if label("code").starts_with(['4', '5']) {
+                let what = format!(
+                    "{verb} {}/{} {}",
+                    label("resource"),
+                    label("subresource"),
+                    label("code")
+                );
+                *counters.refusals.entry(what).or_default() += count;
+            }
             let changes = matches!(verb, "POST" | "PUT" | "PATCH" | "APPLY" | "DELETE" | "DELETECOLLECTION");
             if !changes || !label("group").is_empty() {
                 continue;
@@ -62,11 +93,13 @@ impl Writes {
                 ("events", "", _) => &mut writes.event,
                 _ => continue,
             };
-            *counter += count.trim().parse::<f64>().unwrap_or_default() as u64;
+            *counter += count;
         }
-        writes
+        counters
     }
+}
 
+impl Writes {
     /// Those of pod objects: what etcd and every watcher pays for.
     pub(crate) fn of_pods(&self) -> u64 {
         self.pod_status + self.pod_update + self.pod_delete
@@ -130,6 +163,18 @@ mod tests {
             token: 6,
             event: 7,
         };
-        assert_eq!(Writes::parse(&text), want);
+        assert_eq!(Counters::parse(&text).writes, want);
+    }
+
+    #[test]
+    fn refusals_are_told_apart() {
+        let text = |refused: u64| {
+            format!(
+                "apiserver_request_total{{code=\"403\",group=\"\",resource=\"pods\",subresource=\"status\",verb=\"PATCH\"}} {refused}\n\
+                 apiserver_request_total{{code=\"200\",group=\"\",resource=\"pods\",subresource=\"\",verb=\"GET\"}} 9\n"
+            )
+        };
+        let refused = Counters::parse(&text(7)).refused_since(&Counters::parse(&text(3)));
+        assert_eq!(refused, Refusals::from([("PATCH pods/status 403".to_owned(), 4)]));
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::apiserver::Writes;
+use crate::apiserver::{Refusals, Writes};
 use crate::census::Latency;
 use crate::shape::Shape;
 use crate::subject::Subject;
@@ -37,6 +37,8 @@ pub(crate) struct Figures {
     pub(crate) foreign_cpu_share: f64,
     /// The subject's, until all pods were Running and a while longer.
     pub(crate) writes_to_running: Writes,
+    /// Requests of anyone's that the API server refused meanwhile.
+    pub(crate) refusals_to_running: Refusals,
     pub(crate) restart: Restart,
     /// Where the subject deletes pods.
     pub(crate) deletion: Option<Deletion>,

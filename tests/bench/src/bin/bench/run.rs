@@ -13,7 +13,7 @@ use kube::Client;
 use serde_json::Value;
 use tokio::time::{Duration, Instant, sleep};
 
-use crate::apiserver::Writes;
+use crate::apiserver::{Counters, Writes};
 use crate::census::Census;
 use crate::daemon::Daemon;
 use crate::figures::{Deletion, Figures, Process, Restart};
@@ -96,7 +96,7 @@ impl Plan<'_> {
         let pods = (0..count)
             .map(|i| self.shape.pod(&self.pod_name(i), self.subject.node()))
             .collect();
-        let writes = Writes::read(self.client).await?;
+        let counters = Counters::read(self.client).await?;
         let before = Snapshot::take()?;
         let start = Instant::now();
         create_pods(self.client, pods).await?;
@@ -110,7 +110,7 @@ impl Plan<'_> {
         let spent = Snapshot::take()?.since(&before);
 
         sleep(AFTERMATH).await;
-        let writes_to_running = Writes::read(self.client).await? - writes;
+        let counters_after = Counters::read(self.client).await?;
         let own_metrics = parse_metrics(&self.subject.metrics(self.http).await?);
         let process = |daemon: &Daemon| -> Result<Process> {
             let memory = Memory::of(daemon.pid)?;
@@ -134,7 +134,8 @@ impl Plan<'_> {
             cloud: cloud.as_ref().map(process).transpose()?,
             cpu_seconds_by_program: spent.by_name.clone(),
             foreign_cpu_share: spent.foreign_share,
-            writes_to_running,
+            writes_to_running: counters_after.writes - counters.writes,
+            refusals_to_running: counters_after.refused_since(&counters),
             restart: Restart {
                 ready_seconds: None,
                 served_seconds: 0.0,
@@ -157,7 +158,7 @@ impl Plan<'_> {
             .until("the waiting pod was bound", &mut others, |counts| counts.bound == all)
             .await?;
 
-        let writes = Writes::read(self.client).await?;
+        let counters = Counters::read(self.client).await?;
         let before = Snapshot::take()?;
         let mut agent = self.subject.start(self.places)?;
         let start = agent.started;
@@ -174,7 +175,7 @@ impl Plan<'_> {
             ready_seconds: ready,
             served_seconds: (served - start).as_secs_f64(),
             cpu_seconds,
-            writes: Writes::read(self.client).await? - writes,
+            writes: Counters::read(self.client).await?.writes - counters.writes,
             peak_bytes: 0,
         };
         Ok((agent, restart))
@@ -188,7 +189,7 @@ impl Plan<'_> {
         census: &mut Census,
     ) -> Result<Option<Deletion>> {
         let names: Vec<String> = (0..=self.pods).map(|i| self.pod_name(i)).collect();
-        let writes = Writes::read(self.client).await?;
+        let counters = Counters::read(self.client).await?;
         let before = Snapshot::take()?;
         let start = Instant::now();
         delete_pods(self.client, &names, self.subject.deletes()).await?;
@@ -198,7 +199,7 @@ impl Plan<'_> {
             })
             .await?;
         let cpu_seconds = Snapshot::take()?.since(&before).by(agent.pid);
-        let writes = (Writes::read(self.client).await? - writes).less_deletes(names.len());
+        let writes = (Counters::read(self.client).await?.writes - counters.writes).less_deletes(names.len());
         Ok(self.subject.deletes().then(|| Deletion {
             gone_seconds: (gone - start).as_secs_f64(),
             cpu_seconds,
