@@ -1,7 +1,7 @@
 //! The product API: what ECI has, and nothing else.
 //!
 //! [`protocol`] turns an HTTP request into an authenticated call, [`table`] names every action there is, `actions/*` carry
-//! out one each (parse, call the domain, format), [`view`] renders the domain's records in the wire's words.
+//! out one each (parse, call the domain, format), `view` renders the domain's records in the wire's words.
 
 mod actions;
 mod decode;

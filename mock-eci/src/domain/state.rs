@@ -1,6 +1,8 @@
 //! All groups with their indexes: adding, finding, forgetting. What happens to them is in `react`.
 
 mod react;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
