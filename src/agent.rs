@@ -115,7 +115,7 @@ async fn start_node(
         node::follow_usage(
             move || {
                 let eci = eci.clone();
-                async move { eci.list_usage().await.map(|usage| to_cpu_usage(&usage)) }
+                async move { to_cpu_usage(&eci.list_usage().await?) }
             },
             move || OwnUse {
                 cpu: own.lock().requested_by_placed(),
@@ -180,12 +180,21 @@ async fn start_node(
     Ok(())
 }
 
-fn to_cpu_usage(usage: &eci::Usage) -> CpuUsage {
-    let milli = |vcpu: Option<f64>| MilliCpu((vcpu.unwrap_or_default() * 1000.0).max(0.0) as u64);
-    CpuUsage {
-        max: milli(usage.max_cpu),
-        used: milli(usage.used_cpu),
-    }
+/// Why the account's usage is not known.
+#[derive(Debug, thiserror::Error)]
+enum UsageError {
+    #[error("asking for the account's usage failed")]
+    Asking(#[from] eci::Error),
+    #[error("ListUsage names no vCPU quota")]
+    NoQuota,
+}
+
+fn to_cpu_usage(usage: &eci::Usage) -> Result<CpuUsage, UsageError> {
+    let milli = |vcpu: f64| MilliCpu((vcpu * 1000.0).max(0.0) as u64);
+    Ok(CpuUsage {
+        max: milli(usage.max_cpu.ok_or(UsageError::NoQuota)?),
+        used: milli(usage.used_cpu.unwrap_or_default()),
+    })
 }
 
 fn poll_rate(config: &Config) -> Option<f64> {
