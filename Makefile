@@ -6,7 +6,7 @@ SCRIPTS = $(shell git ls-files --cached --others --exclude-standard '*.sh' .ci/r
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup check unit sim e2e sdk test test-long bench deny up down exec load demo
+.PHONY: help setup check unit sim e2e sdk spark test test-long bench deny up down exec load demo
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,11 +37,14 @@ e2e: ## the agent in a real cluster (real API server, scheduler, controllers)
 sdk: ## mock-eci against the official SDKs
 	tests/sdk/run.sh
 
+spark: ## Spark WordCount as in the demo, while the agent is killed and moved; counts checked independently
+	$(TESTBED)/demo/suite.sh
+
 test: setup ## all suites: what CI runs
-	@tests/suites.sh check unit sim sdk e2e demo
+	@tests/suites.sh check unit sim sdk e2e spark
 
 test-long: setup ## all suites, and the long ones
-	@tests/suites.sh check unit sim sdk e2e demo bench
+	@tests/suites.sh check unit sim sdk e2e spark demo bench
 
 bench: ## the targets of the design as a table, and as JSON in target/bench/
 	tests/bench/run.sh

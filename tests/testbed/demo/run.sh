@@ -4,6 +4,9 @@
 #   run.sh [INPUT]      INPUT is a regular file, or the variable INPUT names one;
 #                       without either, the README beside this is taken
 #
+# VN_DEMO_MEANWHILE names a program to run in the cluster's environment once the job is
+# submitted, such as disrupt.sh; the demo fails if it does.
+#
 # stdout: `== counts ==`, `== timeline ==` and `== cost ==`, each with its table. Anything
 # else a person may want to know goes to stderr. Exit code 0: all of it is true.
 # shellcheck disable=SC2317 # functions that traps, wait_until and run_long call are reachable
@@ -26,7 +29,7 @@ FAILURE=$ROOT/target/demo-failure
 # A cluster of its own, whatever else is up or set; other programs may be brought along.
 unset KUBECONFIG DOCKER_HOST
 for name in "${!VN_@}"; do
-	[[ $name == VN_@(CACHE|BIN_DIR|DEBIAN_MIRROR|INSIDE) ]] || unset "$name"
+	[[ $name == VN_@(CACHE|BIN_DIR|DEBIAN_MIRROR|INSIDE|DEMO_MEANWHILE) ]] || unset "$name"
 done
 export VN_TESTBED=demo-$$
 
@@ -169,7 +172,13 @@ demo() {
 
 	say 'submitting the job …'
 	run_long 'submitting' "$WORK/spark-submit.log" submit "$image"
+	local meanwhile=''
+	if [[ -n ${VN_DEMO_MEANWHILE-} ]]; then
+		"$VN_DEMO_MEANWHILE" &
+		meanwhile=$!
+	fi
 	wait_for_driver
+	[[ -z $meanwhile ]] || wait "$meanwhile" || die "$VN_DEMO_MEANWHILE failed"
 	wait_until 60 'the executors to end' executors_ended || die 'executors run on after their driver'
 	print_counts
 	print_reports
