@@ -45,7 +45,8 @@ impl Runtime for Silent {
 /// One step of a world that follows no protocol.
 #[derive(Clone, Debug)]
 enum Move {
-    Create(RestartPolicy),
+    /// A new group, and so many steps of the usual way to Running.
+    Create(RestartPolicy, usize),
     Report(usize, RuntimeEventKind),
     Delete(usize, bool),
     /// Time passes, and with it whatever is due.
@@ -82,7 +83,7 @@ fn moves() -> impl Strategy<Value = Move> {
         1 => Just(RuntimeEventKind::Reclaimed),
     ];
     prop_oneof![
-        2 => policy.prop_map(Move::Create),
+        2 => (policy, 0..9_usize).prop_map(|(policy, steps)| Move::Create(policy, steps)),
         20 => (0..4_usize, kind).prop_map(|(n, kind)| Move::Report(n, kind)),
         2 => (0..4_usize, any::<bool>()).prop_map(|(n, force)| Move::Delete(n, force)),
         2 => (0..4_000_i64).prop_map(Move::Pass),
@@ -105,6 +106,30 @@ fn spec(restart_policy: RestartPolicy) -> GroupSpec {
         containers: vec![container("a"), container("b")],
         ..GroupSpec::default()
     }
+}
+
+/// What a runtime reports of a group that comes to run.
+fn usual_way() -> Vec<RuntimeEventKind> {
+    let container = |name: &str, event| RuntimeEventKind::Container {
+        name: name.to_owned(),
+        instance: 0,
+        event,
+    };
+    let started = || ContainerEvent::Started {
+        container_id: String::new(),
+        image_id: String::new(),
+    };
+    vec![
+        RuntimeEventKind::Scheduled,
+        RuntimeEventKind::PullStarted,
+        RuntimeEventKind::SandboxReady {
+            ip: [10, 0, 0, 1].into(),
+        },
+        container("init", started()),
+        container("init", ContainerEvent::Exited(Exit::default())),
+        container("a", started()),
+        container("b", started()),
+    ]
 }
 
 fn check(state: &State, now: Timestamp) {
@@ -143,7 +168,13 @@ proptest! {
         for step in moves {
             now += SignedDuration::from_millis(1);
             match step {
-                Move::Create(policy) => made.push(state.add(None, Arc::new(spec(policy)), now)),
+                Move::Create(policy, steps) => {
+                    let group = state.add(None, Arc::new(spec(policy)), now);
+                    for kind in usual_way().into_iter().take(steps) {
+                        state.on_runtime_event(RuntimeEvent { group: group.clone(), at: now, kind }, &Silent);
+                    }
+                    made.push(group);
+                }
                 Move::Report(n, kind) => {
                     if let Some(group) = made.iter().rev().nth(n).cloned() {
                         state.on_runtime_event(RuntimeEvent { group, at: now, kind }, &Silent);
