@@ -19,6 +19,7 @@ setup: ## install the system packages that the suites and the testbed need (Debi
 check: ## formatting, lints, what crates may depend on, shell scripts
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy -p virtual-node --test e2e --locked -- -D warnings
 	tests/purity.sh
 	@$(TESTBED)/setup.sh lint
 	shellcheck --exclude=SC2317 --external-sources --source-path=. $(SCRIPTS)
@@ -30,9 +31,12 @@ unit: ## tests of each crate by itself
 sim: ## the agent against mock-eci and a scripted API server, in one process
 	cargo test --locked --no-fail-fast -p virtual-node --test sim
 
-e2e: ## the agent in a real cluster (real API server, scheduler, controllers)
+e2e: ## the agent in a real cluster (real API server, scheduler, controllers), with simulated groups
+	cargo build --locked -p virtual-node -p mock-eci
 	cargo test --locked -p virtual-node --test e2e --no-run
-	$(TESTBED)/with-cluster.sh e2e control-plane,dns cargo test --locked --no-fail-fast --offline -p virtual-node --test e2e
+	VN_RUNTIME=simulated VN_BIN_DIR="$${CARGO_TARGET_DIR:-$(CURDIR)/target}/debug" \
+		$(TESTBED)/with-cluster.sh e2e control-plane,dns,cloud,node \
+		cargo test --locked --no-fail-fast --offline -p virtual-node --test e2e -- --test-threads=4
 
 sdk: ## mock-eci against the official SDKs
 	tests/sdk/run.sh

@@ -1,0 +1,68 @@
+//! The real kubectl, and other programs, as subprocesses.
+
+use std::process::Stdio;
+
+use serde_json::Value;
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::Command;
+
+/// What a program said.
+#[derive(Debug)]
+pub struct Said {
+    /// Whether its exit code was 0.
+    pub success: bool,
+    /// Standard output.
+    pub out: String,
+    /// Standard error.
+    pub err: String,
+}
+
+impl Said {
+    /// Standard output of a program that succeeded.
+    #[track_caller]
+    pub fn ok(self) -> String {
+        assert!(self.success, "it failed: {}{}", self.out, self.err);
+        self.out
+    }
+
+    /// Standard error of a program that failed.
+    #[track_caller]
+    pub fn refusal(self) -> String {
+        assert!(!self.success, "it did not fail: {}", self.out);
+        self.err
+    }
+}
+
+/// Runs a program with `input` on its standard input.
+pub async fn run(program: &str, arguments: &[&str], input: &str) -> Said {
+    let mut child = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap_or_else(|error| panic!("cannot run {program}: {error}"));
+    let mut stdin = child.stdin.take().expect("piped");
+    let feed = async move {
+        // A program that does not read its input may end before it is written.
+        let _ = stdin.write_all(input.as_bytes()).await;
+    };
+    let (output, ()) = tokio::join!(child.wait_with_output(), feed);
+    let output = output.unwrap_or_else(|error| panic!("waiting for {program}: {error}"));
+    Said {
+        success: output.status.success(),
+        out: String::from_utf8_lossy(&output.stdout).into_owned(),
+        err: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// Runs kubectl as the cluster's administrator.
+pub async fn kubectl(arguments: &[&str]) -> Said {
+    run("kubectl", arguments, "").await
+}
+
+/// `kubectl create -f -`.
+pub async fn create(object: &Value) {
+    run("kubectl", &["create", "-f", "-"], &object.to_string()).await.ok();
+}

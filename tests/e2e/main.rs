@@ -1,0 +1,25 @@
+//! The agent in a real cluster: real API server, scheduler, controllers and kubectl; simulated groups of mock-eci.
+//!
+//! It runs inside a testbed (`make e2e`), whose components it breaks. Tests that only use the cluster run side by side;
+//! those that break what all share run alone (see [`cluster::Cluster::alone`]). The harness runs them in alphabetical
+//! order, so that `what_is_left` looks at what all the others left behind.
+
+#![allow(unreachable_pub, reason = "modules of a test binary; nothing else can reach them")]
+
+#[path = "../support/until.rs"]
+#[allow(dead_code, reason = "the other suites need more of it")]
+mod until;
+
+mod access;
+mod cloud;
+mod cluster;
+mod deletion;
+mod kubectl;
+mod logs;
+mod namespace;
+mod node;
+mod outage;
+mod recorder;
+mod restart;
+mod what_is_left;
+mod workload;

@@ -1,0 +1,214 @@
+//! A namespace for one test, and what tests put into it.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::cluster::Cluster;
+use crate::kubectl::{Said, create, kubectl};
+
+/// The container of [`pod`].
+pub const CONTAINER: &str = "main";
+
+/// A namespace that goes when the test ends.
+pub struct Namespace<'a> {
+    /// Its name.
+    pub name: String,
+    cluster: &'a Cluster,
+}
+
+impl<'a> Namespace<'a> {
+    /// Makes `e2e-<topic>`, ready for pods.
+    pub async fn new(cluster: &'a Cluster, topic: &str) -> Self {
+        let name = format!("e2e-{topic}");
+        let namespace = Self { name, cluster };
+        let path = format!("/api/v1/namespaces/{}", namespace.name);
+        // One of an earlier run that was interrupted.
+        cluster
+            .until("an older namespace to be gone", &path, |n| {
+                n.is_null() || n["status"]["phase"] != "Terminating"
+            })
+            .await;
+        if cluster.get(&path).await.is_null() {
+            create(&json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace.name } })).await;
+        }
+        let account = namespace.path("serviceaccounts", "default");
+        cluster
+            .until("the default service account", &account, Value::is_object)
+            .await;
+        namespace
+    }
+
+    /// Path of an object of the core group.
+    pub fn path(&self, kind: &str, name: &str) -> String {
+        format!("/api/v1/namespaces/{}/{kind}/{name}", self.name)
+    }
+
+    /// Creates an object here.
+    pub async fn create(&self, mut object: Value) {
+        object["metadata"]["namespace"] = json!(self.name);
+        create(&object).await;
+    }
+
+    /// kubectl with this namespace.
+    pub async fn kubectl(&self, arguments: &[&str]) -> Said {
+        let mut all = vec!["--namespace", &self.name];
+        all.extend(arguments);
+        kubectl(&all).await
+    }
+
+    /// The pod of that name, null when there is none.
+    pub async fn pod(&self, name: &str) -> Value {
+        self.cluster.get(&self.path("pods", name)).await
+    }
+
+    /// The pods with that label.
+    pub async fn pods(&self, selector: &str) -> Vec<Value> {
+        let path = format!("/api/v1/namespaces/{}/pods?labelSelector={selector}", self.name);
+        self.cluster.get(&path).await["items"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    /// Waits until the pod has that phase.
+    pub async fn phase(&self, name: &str, phase: &str) -> Value {
+        let what = format!("pod {name} to be {phase}");
+        self.cluster
+            .until(&what, &self.path("pods", name), |pod| pod["status"]["phase"] == phase)
+            .await
+    }
+
+    /// Creates a pod, waits until it runs, and returns its UID and its group's id.
+    pub async fn running(&self, pod: Value) -> (String, String) {
+        let name = pod["metadata"]["name"].as_str().expect("named").to_owned();
+        self.create(pod).await;
+        let pod = self.phase(&name, "Running").await;
+        let uid = uid(&pod);
+        let group = self.cluster.cloud.group_of(&uid).await;
+        assert_eq!(pod["metadata"]["annotations"]["k8s.aliyun.com/eci-instance-id"], group);
+        (uid, group)
+    }
+
+    /// Creates a pod and waits until it has a group; returns its UID and its group's id.
+    pub async fn placed(&self, pod: Value) -> (String, String) {
+        let name = pod["metadata"]["name"].as_str().expect("named").to_owned();
+        self.create(pod).await;
+        let uid = uid(&self.pod(&name).await);
+        let what = format!("a group of pod {name}");
+        let look = async || self.cluster.cloud.groups_ever(&uid).await;
+        let mut groups = self.cluster.eventually(&what, look, |groups| !groups.is_empty()).await;
+        assert_eq!(groups.len(), 1, "{groups:?}");
+        (uid, groups.remove(0))
+    }
+
+    /// Waits until the pod's object is gone.
+    pub async fn gone(&self, name: &str) {
+        let what = format!("pod {name} to be gone");
+        self.cluster
+            .until(&what, &self.path("pods", name), Value::is_null)
+            .await;
+    }
+
+    /// Events of that reason on the pod (on any, for an empty name).
+    pub async fn events(&self, pod: &str, reason: &str) -> Vec<Value> {
+        let path = format!("/api/v1/namespaces/{}/events", self.name);
+        let events = self.cluster.get(&path).await["items"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        let of_pod =
+            |e: &Value| e["involvedObject"]["kind"] == "Pod" && (pod.is_empty() || e["involvedObject"]["name"] == pod);
+        events
+            .into_iter()
+            .filter(|e| of_pod(e) && e["reason"] == reason)
+            .collect()
+    }
+
+    /// Waits until no pod of this namespace has a group any more.
+    pub async fn no_groups(&self) {
+        let look = async || {
+            let bills = self.cluster.cloud.bills_of_namespace(&self.name).await;
+            bills
+                .into_iter()
+                .filter(|b| b["RemovalTime"].is_null())
+                .map(|b| b["ContainerGroupId"].clone())
+                .collect::<Vec<_>>()
+        };
+        self.cluster
+            .eventually("no group to be left", look, Vec::is_empty)
+            .await;
+    }
+}
+
+impl Drop for Namespace<'_> {
+    fn drop(&mut self) {
+        let kubectl = |arguments: &[&str]| std::process::Command::new("kubectl").args(arguments).output();
+        if std::thread::panicking() {
+            let seen = kubectl(&["--namespace", &self.name, "get", "pods,events", "--output", "wide"]);
+            #[expect(clippy::print_stderr, reason = "the harness shows it with the failure")]
+            if let Ok(seen) = seen {
+                eprintln!("{}", String::from_utf8_lossy(&seen.stdout));
+            }
+        }
+        let _ = kubectl(&["delete", "namespace", &self.name, "--wait=false"]);
+    }
+}
+
+/// UID of an object.
+pub fn uid(object: &Value) -> String {
+    object["metadata"]["uid"]
+        .as_str()
+        .unwrap_or_else(|| panic!("no UID: {object}"))
+        .to_owned()
+}
+
+/// A small pod with one container, whose log holds one line and what is added to it.
+pub fn pod(name: &str) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": { "name": name },
+        "spec": template_spec(),
+    })
+}
+
+/// The spec of [`pod`].
+pub fn template_spec() -> Value {
+    json!({
+        "terminationGracePeriodSeconds": 30,
+        "containers": [{
+            "name": CONTAINER,
+            "image": "localhost/virtual-node/busybox:1",
+            "env": [{ "name": "MOCK_ECI_LOG_EVERY_MS", "value": "0" }],
+            "resources": { "requests": { "cpu": "250m", "memory": "512Mi" } },
+        }],
+    })
+}
+
+/// `pod`, whose container has one more variable.
+pub fn with_env(mut pod: Value, variable: Value) -> Value {
+    let env = &mut pod["spec"]["containers"][0]["env"];
+    env.as_array_mut().expect("it has variables").push(variable);
+    pod
+}
+
+/// `pod`, whose container behaves as a variable of mock-eci says.
+pub fn with_variable(pod: Value, name: &str, value: &str) -> Value {
+    with_env(pod, json!({ "name": name, "value": value }))
+}
+
+/// `pod`, whose container has the key `key` of a Secret in its environment.
+pub fn with_secret(pod: Value, secret: &str) -> Value {
+    with_env(
+        pod,
+        json!({ "name": "KEY", "valueFrom": { "secretKeyRef": { "name": secret, "key": "key" } } }),
+    )
+}
+
+/// `pod`, whose group needs that long to find resources.
+pub fn slow_to_schedule(mut pod: Value, delay: Duration) -> Value {
+    let tag = format!("mock-eci/schedule-ms:{}", delay.as_millis());
+    pod["metadata"]["annotations"] = json!({ "k8s.aliyun.com/eci-custom-tags": tag });
+    pod
+}
