@@ -5,7 +5,7 @@
 #   run.sh [TEST...]      names as unittest takes them, such as TeaSdk.test_life
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
-# shellcheck source=../testbed/lib.sh
+# shellcheck source=tests/testbed/lib.sh
 source tests/testbed/lib.sh
 
 need_cargo
