@@ -42,6 +42,10 @@ const MOTION_PERIOD: Duration = Duration::from_millis(250);
 const CHANGES_PERIOD: Duration = Duration::from_secs(3);
 /// The window of that question; ECI's minimum. Twenty times the period, so nothing is lost to a slow round.
 const CHANGES_WINDOW_SECONDS: u32 = 60;
+/// How often it is looked whether the pods are listed, at the start.
+const FIRST_LIST_PERIOD: Duration = Duration::from_millis(20);
+/// Pause after a first list that failed or was not trusted.
+const LIST_AGAIN: Duration = Duration::from_secs(1);
 /// Lists in a row that must lack a group before it counts as gone.
 const LISTS_TO_BE_GONE: u8 = 2;
 
@@ -90,10 +94,16 @@ impl Poller {
             lists.set_missed_tick_behavior(MissedTickBehavior::Delay);
             changes.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
-                // Until the first list is in, nothing can be created: try again soon.
+                // Until both sides are listed nothing can be created: no time is lost here.
+                if !self.store.lock().pods_listed {
+                    tokio::time::sleep(FIRST_LIST_PERIOD).await;
+                    continue;
+                }
                 if !self.store.lock().groups_listed() {
                     self.list_all().await;
-                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    if !self.store.lock().groups_listed() {
+                        tokio::time::sleep(LIST_AGAIN).await;
+                    }
                     continue;
                 }
                 tokio::select! {

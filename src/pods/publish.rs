@@ -78,6 +78,8 @@ pub fn wanted(record: &PodRecord, now: Timestamp) -> Option<PodStatus> {
             let message = trouble.map_or("", |t| &*t.message);
             Some(status::terminal_status(facts, REFUSED, message, now))
         }
+        // In the queue for its group: a burst of thousands would cost a write each, to say what everybody sees.
+        (GroupState::Absent { attempt }, _) if record.trouble.is_none() && *attempt <= record.published.attempt => None,
         (GroupState::Absent { .. } | GroupState::Accepted { .. }, _) => Some(waiting()),
         // A group that never got its resources is made again: the pod waits.
         (GroupState::Present { .. }, Some(o)) if o.group.status == GroupStatus::ScheduleFailed => {
@@ -158,7 +160,11 @@ pub fn due(record: &PodRecord, now: Timestamp) -> Publish {
     }
     // Most waits are over before anyone could read of them.
     let quiet = SignedDuration::try_from(QUIET_PERIOD).unwrap_or_default();
-    let since = record.trouble.as_ref().map_or(record.first_seen, |t| t.since);
+    let since = match (&record.trouble, &record.group) {
+        (Some(trouble), _) => trouble.since,
+        (None, GroupState::Present { since, .. }) => *since,
+        (None, _) => record.first_seen,
+    };
     let at = since + quiet;
     if at <= now { Publish::Now } else { Publish::At(at) }
 }
