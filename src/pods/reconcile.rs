@@ -248,6 +248,10 @@ impl Reconciler {
                 }
                 records.pods_listed = true;
             }
+            // The object we removed ourselves is shown once more, without grace, before it goes. Its record may be gone by
+            // then: made again, it would end a group that has ended.
+            watcher::Event::Apply(pod)
+                if pod.deletion_grace_seconds() == Some(0) && self.store.lock().get(pod.uid()).is_none() => {}
             watcher::Event::Apply(pod) => touched.push(self.apply(&pod, now)),
             watcher::Event::Delete(pod) => {
                 let uid = Uid::from(pod.uid());

@@ -59,6 +59,13 @@ async fn a_hundred_pods_run_and_go_and_cost_three_writes_each() {
     }
     sim.no_groups().await;
     assert_eq!(sim.api.writes("delete"), 100);
+    let deletes = sim.cloud.app().journal().entries(Some("DeleteContainerGroup"));
+    let forced = ("Force".to_owned(), "true".to_owned());
+    assert!(!deletes.is_empty());
+    assert!(
+        deletes.iter().all(|call| !call.parameters.contains(&forced)),
+        "{deletes:?}"
+    );
     let statuses = sim.api.writes("status");
     assert!(
         (100..=200).contains(&statuses),

@@ -246,6 +246,11 @@ impl ApiServer {
             return failure(409, "Conflict", "the UID in the precondition does not match");
         }
         *state.writes.entry("delete").or_default() += 1;
+        // Before the object goes, watchers see it once more with the grace of this delete, as with the real server.
+        let mut pod = pod;
+        pod["metadata"]["deletionTimestamp"] = json!(now());
+        pod["metadata"]["deletionGracePeriodSeconds"] = json!(0);
+        self.store(&mut state, "MODIFIED", pod.clone());
         self.remove(&mut state, pod.clone());
         ok(&pod)
     }
