@@ -273,9 +273,13 @@ impl Poller {
             return Vec::new();
         }
         let mut touched = Vec::new();
-        for (uid, _, _) in expected.iter().filter(|(_, seen, _)| !seen) {
+        for (uid, seen, _) in &expected {
             let changed = records.update(uid, |record| {
                 let gone = match &mut record.group {
+                    GroupState::Present { missing, .. } if *seen => {
+                        *missing = 0;
+                        false
+                    }
                     GroupState::Present { delete, missing, .. } => {
                         *missing = missing.saturating_add(1);
                         delete.is_some() || *missing >= LISTS_TO_BE_GONE
