@@ -6,7 +6,7 @@ SCRIPTS = $(shell git ls-files --cached --others --exclude-standard '*.sh' .ci/r
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup check unit sim e2e sdk spark test test-long bench deny up down exec load demo
+.PHONY: help setup check unit properties sim e2e sdk spark test test-long bench deny up down exec load demo
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,9 +24,16 @@ check: ## formatting, lints, what crates may depend on, shell scripts
 	@$(TESTBED)/setup.sh lint
 	shellcheck --exclude=SC2317 --external-sources --source-path=. $(SCRIPTS)
 
+# Seeded, so that a run says something about the change; `make properties` looks for news.
+unit: export PROPTEST_RNG_SEED := 1
 unit: ## tests of each crate by itself
 	cargo test --locked --no-fail-fast -p provider -p eci -p mock-eci
 	cargo test --locked --no-fail-fast -p virtual-node --lib --bins
+
+properties: ## the property tests with ten times the cases and a seed of their own
+	PROPTEST_CASES=20000 cargo test --locked -p virtual-node --lib pods::model
+	PROPTEST_CASES=20000 cargo test --locked -p provider -p eci
+	PROPTEST_CASES=2000 cargo test --locked -p mock-eci
 
 sim: ## the agent against mock-eci and a scripted API server, in one process
 	cargo test --locked --no-fail-fast -p virtual-node --test sim
@@ -48,7 +55,7 @@ test: setup ## all suites: what CI runs
 	@tests/suites.sh check unit sim sdk e2e spark
 
 test-long: setup ## all suites, and the long ones
-	@tests/suites.sh check unit sim sdk e2e spark demo bench
+	@tests/suites.sh check unit sim sdk e2e spark properties demo bench
 
 bench: ## the targets of the design as a table, and as JSON in target/bench/
 	tests/bench/run.sh

@@ -106,17 +106,8 @@ fn absorb_create(record: &mut PodRecord, outcome: CreateOutcome, now: Timestamp,
             weakened,
             warnings,
         }) => {
-            record.group = GroupState::Present {
-                id: id.clone(),
-                attempt,
-                delete: None,
-                since: now,
-                missing: 0,
-            };
-            record.observed = None;
+            record.has_group(id.clone(), attempt, now);
             record.placed = Some(Placed { size });
-            record.published.annotated = false;
-            record.trouble = None;
             return Lesson::Created {
                 id,
                 size,
@@ -183,15 +174,7 @@ fn absorb_find(record: &mut PodRecord, outcome: FindOutcome, now: Timestamp, jit
     };
     match outcome {
         FindOutcome::Found(id) => {
-            record.group = GroupState::Present {
-                id: id.clone(),
-                attempt,
-                delete: None,
-                since: now,
-                missing: 0,
-            };
-            record.published.annotated = false;
-            record.trouble = None;
+            record.has_group(id.clone(), attempt, now);
             Lesson::Adopted { id }
         }
         FindOutcome::NotThere => {

@@ -126,12 +126,5 @@ pub fn adopt(record: &mut PodRecord, group: &ObservedGroup, now: Timestamp) {
         GroupState::Absent { attempt } | GroupState::Accepted { attempt, .. } => attempt,
         _ => record.published.attempt,
     };
-    record.group = GroupState::Present {
-        id: Arc::from(group.id.as_str()),
-        attempt,
-        delete: None,
-        since: now,
-        missing: 0,
-    };
-    record.trouble = None;
+    record.has_group(Arc::from(group.id.as_str()), attempt, now);
 }

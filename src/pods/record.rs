@@ -188,6 +188,21 @@ impl PodRecord {
         }
     }
 
+    /// Its group is known from here on: a new one, of which nothing was seen yet.
+    pub fn has_group(&mut self, id: Arc<str>, attempt: u32, now: Timestamp) {
+        self.group = GroupState::Present {
+            id,
+            attempt,
+            delete: None,
+            since: now,
+            missing: 0,
+        };
+        // What was seen belongs to an earlier attempt's group.
+        self.observed = None;
+        self.published.annotated = false;
+        self.trouble = None;
+    }
+
     /// The id of its group, if there is one.
     pub fn group_id(&self) -> Option<&Arc<str>> {
         match &self.group {
