@@ -3,25 +3,27 @@
 #
 #   with-cluster.sh NAME PARTS COMMAND...
 #
-# NAME and PARTS are what cluster.sh calls VN_TESTBED and VN_PARTS. When COMMAND fails, the
-# logs of the cluster's components are kept in target/testbed-logs/NAME.
+# PARTS is what cluster.sh calls VN_PARTS. The instance is called NAME-<PID>, so that two runs do
+# not meet. When COMMAND fails, the logs of the cluster's components are kept in
+# target/testbed-logs/NAME.
 set -euo pipefail
 TESTBED=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+ROOT=$(cd "$TESTBED/../.." && pwd)
 # shellcheck source=tests/testbed/lib.sh
 source "$TESTBED/lib.sh"
 
 (($# >= 3)) || die 'usage: with-cluster.sh NAME PARTS COMMAND...'
-export VN_TESTBED=$1 VN_PARTS=$2
+KEPT=target/testbed-logs/$1
+export VN_TESTBED=$1-$$ VN_PARTS=$2
 shift 2
-KEPT="$TESTBED/../../target/testbed-logs/$VN_TESTBED"
 
 finish() {
 	local status=$?
 	trap - EXIT
-	rm -rf "$KEPT"
+	rm -rf "${ROOT:?}/$KEPT"
 	if ((status != 0)); then
-		mkdir -p "$(dirname "$KEPT")"
-		cp -r "$("$TESTBED/cluster.sh" state)/logs" "$KEPT" 2>/dev/null && say "the cluster's logs are in target/testbed-logs/$VN_TESTBED"
+		mkdir -p "$(dirname "$ROOT/$KEPT")"
+		cp -r "$("$TESTBED/cluster.sh" state)/logs" "$ROOT/$KEPT" 2>/dev/null && say "the cluster's logs are in $KEPT"
 	fi
 	"$TESTBED/cluster.sh" down || status=1
 	exit "$status"
