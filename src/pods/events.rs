@@ -4,6 +4,7 @@
 //! a bounded queue of their own; when it is full the event is dropped and counted, because a pod never waits for its Event.
 
 use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
@@ -38,7 +39,8 @@ const ANNOUNCED: usize = 10_000;
 #[derive(Clone)]
 pub struct Notices {
     queue: mpsc::Sender<Notice>,
-    announced: Arc<Mutex<HashSet<(String, String)>>>,
+    /// Hashes of owner and note: the texts themselves would be most of a burst's memory.
+    announced: Arc<Mutex<HashSet<u64>>>,
     figures: Figures,
 }
 
@@ -111,17 +113,18 @@ impl Notices {
     }
 
     fn announce(&self, record: &PodRecord, owner: &str, type_: EventType, reason: &str, note: String) {
-        let key = (owner.to_owned(), note);
+        let mut hasher = DefaultHasher::new();
+        (owner, &note).hash(&mut hasher);
         {
             let mut announced = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
             if announced.len() >= ANNOUNCED {
                 announced.clear();
             }
-            if !announced.insert(key.clone()) {
+            if !announced.insert(hasher.finish()) {
                 return;
             }
         }
-        self.put(record, type_, reason, key.1);
+        self.put(record, type_, reason, note);
     }
 
     fn put(&self, record: &PodRecord, type_: EventType, reason: &str, mut note: String) {
