@@ -12,7 +12,6 @@ mod lifecycle;
 mod listing;
 mod logs;
 mod protocol;
-mod scale;
 mod signatures;
 mod sockets;
 mod steering;
