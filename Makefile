@@ -6,7 +6,7 @@ SCRIPTS = $(shell git ls-files --cached --others --exclude-standard '*.sh' .ci/r
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup check unit properties sim e2e sdk spark test test-long bench deny up down exec load demo
+.PHONY: help setup check unit properties sim engine e2e sdk spark test test-long bench deny up down exec load demo
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,11 @@ e2e: ## the agent in a real cluster (real API server, scheduler, controllers), w
 		$(TESTBED)/with-cluster.sh e2e control-plane,dns,cloud,node \
 		cargo test --locked --no-fail-fast --offline -p virtual-node --test e2e -- --test-threads=4
 
+engine: ## mock-eci's real containers, on a container engine of their own
+	cargo test --locked -p mock-eci --features docker-tests --test docker --no-run
+	$(TESTBED)/with-cluster.sh engine engine env MOCK_ECI_TEST_NETWORK=eci \
+		cargo test --locked --offline -p mock-eci --features docker-tests --test docker
+
 sdk: ## mock-eci against the official SDKs
 	tests/sdk/run.sh
 
@@ -52,10 +57,10 @@ spark: ## Spark WordCount as in the demo, while the agent is killed and moved; c
 	$(TESTBED)/demo/suite.sh
 
 test: setup ## all suites: what CI runs
-	@tests/suites.sh check unit sim sdk e2e spark
+	@tests/suites.sh check unit sim sdk engine e2e spark
 
 test-long: setup ## all suites, and the long ones
-	@tests/suites.sh check unit sim sdk e2e spark properties demo bench
+	@tests/suites.sh check unit sim sdk engine e2e spark properties demo bench
 
 bench: ## the targets of the design as a table, and as JSON in target/bench/
 	tests/bench/run.sh
