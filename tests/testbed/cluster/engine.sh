@@ -40,7 +40,7 @@ start_engine() {
 	cat >"$ENGINE/policy.json" <<<'{"default": [{"type": "insecureAcceptAnything"}]}'
 	podman network exists "$GROUP_NETWORK" ||
 		podman network create --disable-dns --subnet "$GROUP_SUBNET" --gateway "$GROUP_GATEWAY" "$GROUP_NETWORK" >/dev/null
-	with_engine start_daemon engine podman system service --time 0 "unix://$ENGINE_SOCKET"
+	with_engine start_daemon engine env -C "$ENGINE" podman system service --time 0 "unix://$ENGINE_SOCKET"
 }
 ready_engine() {
 	wait_ready engine 30 http_ok http://localhost/_ping --unix-socket "$ENGINE_SOCKET"
