@@ -16,7 +16,7 @@ use crate::{
     config::{Currency, Limits},
     domain::group::{Group, Record},
     runtime::{self, AdoptedGroup, Launch, LogLine, LogQuery, Runtime, RuntimeError, RuntimeEvent},
-    spec::{GroupId, GroupSpec},
+    spec::{GroupId, GroupSpec, Size},
 };
 
 /// vCPU quota of an account without any: what ECI's own sample of `ListUsage` shows.
@@ -310,6 +310,16 @@ impl Cloud {
         });
         state.resume(&id, found.ip.is_some(), now, runtime);
         true
+    }
+
+    /// Spot price and list price of one hour of a size in a zone now, in 10⁻⁹ of the currency unit.
+    pub fn spot_price(&self, zone: &str, size: Size) -> (u64, u64) {
+        let now = self.0.clock.now();
+        let state = self.state();
+        (
+            state.spot.price_nano_per_hour(zone, size, now),
+            state.spot.list_nano_per_hour(size),
+        )
     }
 
     /// Ends the containers of one group as its owner cannot: steering's hand on the runtime.

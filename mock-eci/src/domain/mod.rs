@@ -12,5 +12,7 @@ pub mod lifecycle;
 pub mod price;
 pub mod query;
 pub mod size;
+pub mod spot;
 pub mod state;
+pub mod stock;
 pub mod tokens;

@@ -18,6 +18,8 @@ use super::{
     ledger::{Entry, Ledger},
     lifecycle::Status,
     query::{Filter, Page, PageToken},
+    spot::SpotMarket,
+    stock::Stock,
     tokens::Tokens,
 };
 use crate::{
@@ -63,6 +65,10 @@ pub struct State {
     pub tokens: Tokens,
     /// Bills.
     pub ledger: Ledger,
+    /// Spot prices.
+    pub spot: SpotMarket,
+    /// What can be bought where.
+    pub stock: Stock,
     /// What is to be done later.
     pub timers: Timers<Timer>,
     /// Most vCPU of live groups, in thousandths.
@@ -85,6 +91,8 @@ impl State {
             used_milli_cpu: 0,
             tokens: Tokens::default(),
             ledger: Ledger::new(currency),
+            spot: SpotMarket::new(seed, currency),
+            stock: Stock::default(),
             timers: Timers::default(),
             max_milli_cpu,
             may_list: true,
@@ -172,6 +180,8 @@ impl State {
         self.used_milli_cpu = 0;
         self.tokens.clear();
         self.ledger.clear();
+        self.spot.clear();
+        self.stock.clear();
         self.timers.clear();
     }
 
