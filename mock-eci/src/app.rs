@@ -256,7 +256,7 @@ impl App {
 
     fn dispatch(
         &self,
-        action: &Action,
+        action: &'static Action,
         call: &Call,
         request_id: &str,
         host: &str,
@@ -268,6 +268,7 @@ impl App {
         let reader = Reader::new(&call.params);
         let (cloud, offer) = (&self.0.cloud, &self.0.offer);
         let work = handler(Context {
+            action: action.name,
             cloud,
             offer,
             request_id,

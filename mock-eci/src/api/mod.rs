@@ -22,9 +22,14 @@ use self::{
     error::ApiError,
     params::{Params, Scope},
 };
+use serde_json::{Map, Value};
+
 use crate::{
     config::Currency,
-    domain::{cloud::Cloud, tokens::Processing},
+    domain::{
+        cloud::{Cloud, NotOnce},
+        tokens::{Fingerprint, Key, Processing},
+    },
 };
 
 /// What the account is offered, the same for every call.
@@ -54,6 +59,8 @@ impl Offer {
 /// Everything an action may use.
 #[derive(Clone, Copy)]
 pub struct Context<'a> {
+    /// The action that is called.
+    pub action: &'static str,
     /// The domain.
     pub cloud: &'a Cloud,
     /// What is on offer.
@@ -87,6 +94,53 @@ impl Context<'_> {
             Some(region) if region != self.offer.region => Err(ApiError::region(region)),
             _ => Ok(()),
         }
+    }
+}
+
+impl<'a> Context<'a> {
+    /// `ClientToken` with what all other parameters amount to.
+    ///
+    /// # Errors
+    /// `InvalidParameter`.
+    pub fn client_token(&self) -> Result<Option<(&'a str, Fingerprint)>, ApiError> {
+        let Some(token) = self.scope.filled("ClientToken") else {
+            return Ok(None);
+        };
+        if token.len() > 64 || !token.is_ascii() {
+            return Err(ApiError::invalid(
+                "ClientToken",
+                "it must be at most 64 ASCII characters",
+            ));
+        }
+        let asked = self
+            .params
+            .iter()
+            .filter(|(name, _)| *name != "ClientToken" && !protocol::PARAMETERS.contains(name));
+        Ok(Some((token, Fingerprint::of(asked))))
+    }
+
+    /// Answers with what `act` gives beside the `RequestId`; a call repeated with the same `ClientToken` is not carried
+    /// out again but gets the first one's answer.
+    ///
+    /// # Errors
+    /// Those of `act`, and those of the token.
+    pub fn once(&self, act: impl FnOnce() -> Result<Map<String, Value>, ApiError>) -> Result<Work, ApiError> {
+        let token = self
+            .client_token()?
+            .map(|(token, fingerprint)| (Key::new(self.action, token), fingerprint));
+        let once = self
+            .cloud
+            .once(token, || act().map(|members| Value::Object(members).to_string()))
+            .map_err(|error| match error {
+                NotOnce::TokenMismatch => ApiError::idempotent_mismatch(),
+                NotOnce::TokenProcessing => ApiError::last_token_processing(),
+                NotOnce::Refused(error) => error,
+            })?;
+        let mut members: Map<String, Value> = serde_json::from_str(&once.result).unwrap_or_default();
+        members.insert("RequestId".to_owned(), self.request_id.into());
+        let mut answer = response::answer(&members)?;
+        answer.processing = once.processing;
+        Ok(Work::Done(answer))
     }
 }
 

@@ -9,7 +9,7 @@ use super::{
     lifecycle::Status,
     query::{Filter, Page, PageToken},
     state::State,
-    tokens::{Fingerprint, Known, Processing},
+    tokens::{Fingerprint, Key, Known, Processing},
 };
 use crate::{
     clock::Clock,
@@ -23,6 +23,8 @@ use crate::{
 const DOCUMENTED_MAX_CPU: u64 = 1_000_000;
 /// vCPU quota where limits are off.
 const UNLIMITED_MAX_CPU: u64 = 1_000_000_000;
+/// The action whose tokens are kept with the groups.
+const CREATE: &str = "CreateContainerGroup";
 /// Events taken in under one lock.
 const BATCH: usize = 256;
 
@@ -56,6 +58,26 @@ pub enum Refused {
     TokenMismatch,
     /// The first request with this token is still being answered.
     TokenProcessing,
+}
+
+/// What an action led to that is carried out once per token.
+#[derive(Debug)]
+pub struct Once {
+    /// Its result, new or of the first request with this token.
+    pub result: Arc<str>,
+    /// As in [`Created`].
+    pub processing: Option<Processing>,
+}
+
+/// Why an action is not carried out.
+#[derive(Debug)]
+pub enum NotOnce<E> {
+    /// The token came with other parameters before.
+    TokenMismatch,
+    /// The first request with this token is still being answered.
+    TokenProcessing,
+    /// For a reason of its own.
+    Refused(E),
 }
 
 /// Why there is no log.
@@ -137,9 +159,14 @@ impl Cloud {
         let now = self.0.clock.now();
         let mut state = self.state();
         if let Some((token, fingerprint)) = token {
-            match state.tokens.look_up(token, fingerprint, now) {
+            match state.tokens.look_up(&Key::new(CREATE, token), fingerprint, now) {
                 Known::New => {}
-                Known::Done(id) => return Ok(Created { id, processing: None }),
+                Known::Done(id) => {
+                    return Ok(Created {
+                        id: GroupId::from(&*id),
+                        processing: None,
+                    });
+                }
                 Known::Processing => return Err(Refused::TokenProcessing),
                 Known::Mismatch => return Err(Refused::TokenMismatch),
             }
@@ -149,7 +176,11 @@ impl Cloud {
         }
         let spec = Arc::new(spec);
         let id = state.add(None, spec.clone(), now);
-        let processing = token.map(|(t, fingerprint)| state.tokens.remember(t, fingerprint, id.clone(), now));
+        let processing = token.map(|(t, fingerprint)| {
+            state
+                .tokens
+                .remember(Key::new(CREATE, t), fingerprint, id.as_str(), now)
+        });
         let record = if self.0.runtime.survives() {
             let token = token.map(|(t, fingerprint)| (t.to_owned(), fingerprint.to_hex()));
             state
@@ -167,6 +198,52 @@ impl Cloud {
         drop(state);
         self.0.earlier.notify_one();
         Ok(Created { id, processing })
+    }
+
+    /// Carries an action out, unless it was with this token before: then its first result is given again.
+    ///
+    /// # Errors
+    /// [`NotOnce`]. A refused action does not use its token up.
+    pub fn once<E>(
+        &self,
+        token: Option<(Key, Fingerprint)>,
+        act: impl FnOnce() -> Result<String, E>,
+    ) -> Result<Once, NotOnce<E>> {
+        let now = self.0.clock.now();
+        let Some((key, fingerprint)) = token else {
+            return Ok(Once {
+                result: act().map_err(NotOnce::Refused)?.into(),
+                processing: None,
+            });
+        };
+        let processing = {
+            let tokens = &mut self.state().tokens;
+            match tokens.look_up(&key, fingerprint, now) {
+                // From here on another call with it is told to wait.
+                Known::New => tokens.remember(key.clone(), fingerprint, "", now),
+                Known::Done(result) => {
+                    return Ok(Once {
+                        result,
+                        processing: None,
+                    });
+                }
+                Known::Processing => return Err(NotOnce::TokenProcessing),
+                Known::Mismatch => return Err(NotOnce::TokenMismatch),
+            }
+        };
+        match act() {
+            Ok(result) => {
+                self.state().tokens.settle(&key, &result);
+                Ok(Once {
+                    result: result.into(),
+                    processing: Some(processing),
+                })
+            }
+            Err(refused) => {
+                self.state().tokens.forget(&key);
+                Err(NotOnce::Refused(refused))
+            }
+        }
     }
 
     /// Deletes a group; false = there is none of this id.
@@ -266,7 +343,7 @@ impl Cloud {
             drop(
                 state
                     .tokens
-                    .remember(&token, fingerprint, id.clone(), record.created_at),
+                    .remember(Key::new(CREATE, &token), fingerprint, id.as_str(), record.created_at),
             );
         }
         let at = record.created_at;

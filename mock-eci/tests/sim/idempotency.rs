@@ -74,3 +74,33 @@ async fn a_token_outlives_its_group_but_not_a_day() {
     let next_day = bed.call("CreateContainerGroup", &params("t", "i")).await.ok();
     assert_ne!(next_day["ContainerGroupId"], id);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_token_of_a_delete_is_one_of_its_own() {
+    let bed = Bed::new().await;
+    let first = bed.call("CreateContainerGroup", &params("t", "i")).await.ok();
+    let id = first["ContainerGroupId"].as_str().expect("an id").to_owned();
+    let delete = async |force: &str| {
+        let params = [
+            ("ContainerGroupId", id.as_str()),
+            ("Force", force),
+            ("ClientToken", "t"),
+        ];
+        bed.call("DeleteContainerGroup", &params).await
+    };
+    delete("true").await.ok();
+    bed.until_gone(&id).await;
+    delete("true").await.ok();
+    let other = delete("false").await;
+    assert_eq!((other.status, other.code()), (400, "IdempotentParameterMismatch"));
+    let unknown = bed
+        .call(
+            "DeleteContainerGroup",
+            &[("ContainerGroupId", "eci-none"), ("ClientToken", "u")],
+        )
+        .await;
+    assert_eq!(unknown.status, 404);
+    let params = [("ContainerGroupId", "eci-other"), ("ClientToken", "u")];
+    let again = bed.call("DeleteContainerGroup", &params).await;
+    assert_eq!(again.status, 404, "a refused call does not use its token up");
+}

@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use crate::{
-    api::{Context, Work, decode, error::ApiError, protocol, response::answer},
-    domain::{cloud::Refused, tokens::Fingerprint},
+    api::{Context, Work, decode, error::ApiError, response::answer},
+    domain::cloud::Refused,
     spec::GroupId,
 };
 
@@ -22,22 +22,11 @@ pub(in crate::api) fn call(context: Context<'_>) -> Result<Work, ApiError> {
         id: &context.offer.region,
         zones: &context.offer.zones,
     };
-    let token = scope.filled("ClientToken");
-    if token.is_some_and(|t| t.len() > 64 || !t.is_ascii()) {
-        return Err(ApiError::invalid(
-            "ClientToken",
-            "it must be at most 64 ASCII characters",
-        ));
-    }
+    let token = context.client_token()?;
     let spec = decode::group_spec(scope, region)?;
     if scope.boolean("DryRun")? == Some(true) {
         return Err(ApiError::dry_run());
     }
-    let asked = context
-        .params
-        .iter()
-        .filter(|(name, _)| *name != "ClientToken" && !protocol::PARAMETERS.contains(name));
-    let token = token.map(|t| (t, Fingerprint::of(asked)));
     let created = context.cloud.create(spec, token).map_err(|refused| match refused {
         Refused::Quota => ApiError::quota("vCPU"),
         Refused::TokenMismatch => ApiError::idempotent_mismatch(),
