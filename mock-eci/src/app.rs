@@ -19,6 +19,7 @@ use thiserror::Error;
 use crate::{
     api::{
         Answer, Context, Offer, Work,
+        catalogue::{Reading, Verdict},
         error::ApiError,
         params::Reader,
         protocol::{self, Call, Verifier},
@@ -187,7 +188,7 @@ impl App {
             request_id: &request_id,
             since,
         };
-        let mut unknown = Vec::new();
+        let mut reading = Reading::default();
 
         let mut fault = None;
         let result = match verified.and_then(|()| self.admit(&call, request.method())) {
@@ -196,18 +197,18 @@ impl App {
                 fault = inner.faults.take(action.name);
                 match &fault {
                     Some(Fault::Timeout { when: When::Before }) => {
-                        note.write(0, None, unknown);
+                        note.write(0, None, reading);
                         return std::future::pending().await;
                     }
                     Some(Fault::Disconnect { when: When::Before }) => {
-                        note.write(0, None, unknown);
+                        note.write(0, None, reading);
                         return Err(Disconnected);
                     }
                     Some(Fault::Error { code, status, message }) => {
                         let status = StatusCode::from_u16(*status).unwrap_or(StatusCode::BAD_REQUEST);
                         Err(ApiError::new(code.clone(), status, message.clone()))
                     }
-                    _ => match self.dispatch(action, &call, &request_id, &host, &mut unknown) {
+                    _ => match self.dispatch(action, &call, &request_id, &host, &mut reading) {
                         Ok(Work::Done(answer)) => Ok(answer),
                         Ok(Work::Later(answer)) => answer.await,
                         Err(error) => Err(error),
@@ -218,11 +219,11 @@ impl App {
         // Held until here: another call with the same token meanwhile is told that this one is still in progress.
         match fault {
             Some(Fault::Timeout { when: When::After }) => {
-                note.write(0, None, unknown);
+                note.write(0, None, reading);
                 return std::future::pending().await;
             }
             Some(Fault::Disconnect { when: When::After }) => {
-                note.write(0, None, unknown);
+                note.write(0, None, reading);
                 return Err(Disconnected);
             }
             Some(Fault::Slow { millis }) => tokio::time::sleep(Duration::from_millis(millis)).await,
@@ -231,11 +232,11 @@ impl App {
         Ok(match result {
             Ok(Answer { body, processing }) => {
                 drop(processing);
-                note.write(200, None, unknown);
+                note.write(200, None, reading);
                 response::json(StatusCode::OK, body)
             }
             Err(error) => {
-                note.write(error.status.as_u16(), Some(error.code.to_string()), unknown);
+                note.write(error.status.as_u16(), Some(error.code.to_string()), reading);
                 response::error(&error, &request_id, &host)
             }
         })
@@ -260,11 +261,12 @@ impl App {
         call: &Call,
         request_id: &str,
         host: &str,
-        unknown: &mut Vec<String>,
+        reading: &mut Reading,
     ) -> Result<Work, ApiError> {
         let handler = action
             .handler
             .ok_or_else(|| ApiError::action_unsupported(action.name))?;
+        let verdict = Verdict::of(action.name, &call.params)?;
         let reader = Reader::new(&call.params);
         let (cloud, offer) = (&self.0.cloud, &self.0.offer);
         let work = handler(Context {
@@ -275,12 +277,11 @@ impl App {
             host,
             params: &call.params,
             scope: reader.root(),
-        })?;
+        });
         if self.0.journal.is_on() {
-            let protocol = |name: &&str| !protocol::PARAMETERS.contains(name);
-            unknown.extend(reader.unread().filter(protocol).map(str::to_owned));
+            *reading = verdict.compare(&reader);
         }
-        Ok(work)
+        work
     }
 }
 
@@ -294,7 +295,7 @@ struct Note<'a> {
 }
 
 impl Note<'_> {
-    fn write(&mut self, status: u16, code: Option<String>, unknown: Vec<String>) {
+    fn write(&mut self, status: u16, code: Option<String>, reading: Reading) {
         let journal = self.app.journal();
         let parameters = match journal.is_on() {
             false => Vec::new(),
@@ -323,7 +324,9 @@ impl Note<'_> {
             code,
             millis: i64::try_from(millis).unwrap_or(i64::MAX),
             parameters,
-            unknown,
+            unknown: reading.unknown,
+            unread: reading.unread,
+            misread: reading.misread,
         });
     }
 }

@@ -4,6 +4,8 @@
 //! out one each (parse, call the domain, format), `view` renders the domain's records in the wire's words.
 
 mod actions;
+pub mod catalogue;
+pub mod coverage;
 mod decode;
 pub mod error;
 pub mod params;

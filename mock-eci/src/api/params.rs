@@ -54,7 +54,7 @@ impl Params {
     }
 }
 
-/// Marks which parameters were read, to tell which ones this server ignored.
+/// Marks which parameters were read, to hold that against the catalogue.
 #[derive(Debug)]
 pub struct Reader<'a> {
     params: &'a Params,
@@ -79,14 +79,10 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Names of the parameters nobody asked for.
-    pub fn unread(&self) -> impl Iterator<Item = &str> {
-        self.params
-            .pairs
-            .iter()
-            .zip(&self.read)
-            .filter(|(_, read)| !read.get())
-            .map(|((name, _), _)| &**name)
+    /// Every parameter's name and whether anybody asked for it.
+    pub fn reads(&self) -> impl Iterator<Item = (&str, bool)> {
+        let read = self.read.iter().map(Cell::get);
+        self.params.pairs.iter().map(|(name, _)| &**name).zip(read)
     }
 }
 
@@ -344,7 +340,8 @@ mod tests {
             .collect();
         assert_eq!(names, ["a", "b", "j"]);
         assert_eq!(reader.root().text("ContainerGroupName"), Some("g"));
-        assert_eq!(reader.unread().collect::<Vec<_>>(), ["Container.1.Arg.1"]);
+        let unread: Vec<_> = reader.reads().filter(|(_, read)| !read).collect();
+        assert_eq!(unread, [("Container.1.Arg.1", false)]);
     }
 
     #[test]

@@ -32,6 +32,11 @@ pub struct Entry {
     pub parameters: Vec<(String, String)>,
     /// Names of parameters this server does not know: it ignores them, as ECI does.
     pub unknown: Vec<String>,
+    /// Names of parameters that are supported, but that the action had no use for in this call (of a good call).
+    pub unread: Vec<String>,
+    /// Names that were read though the catalogue of parameters calls them ignored: a mistake here, not the caller's.
+    #[serde(skip)]
+    pub misread: Vec<String>,
 }
 
 /// The newest calls; older ones are dropped.

@@ -83,10 +83,28 @@ impl Bed {
         let status = response.status().as_u16();
         let kind = response.headers().get("content-type").expect("content type").clone();
         assert_eq!(kind, "application/json;charset=utf-8");
-        Ok(Reply {
+        let reply = Reply {
             status,
             body: serde_json::from_slice(response.body()).expect("JSON"),
-        })
+        };
+        self.check_reading(&reply);
+        Ok(reply)
+    }
+
+    /// What the catalogue of parameters says of a good call is true: what is done was read, what is ignored was not.
+    fn check_reading(&self, reply: &Reply) {
+        let good = reply.status == 200 || reply.body["Code"] == "DryRunOperation";
+        let entries = self.app().journal().entries(None);
+        let entry = entries.iter().rev().find(|e| reply.body["RequestId"] == *e.request_id);
+        if let Some(entry) = entry.filter(|_| good) {
+            let none: &[String] = &[];
+            assert_eq!(
+                (&entry.unread[..], &entry.misread[..]),
+                (none, none),
+                "{}: `done` but not read, `ignored` but read (see src/api/parameters.txt)",
+                entry.action
+            );
+        }
     }
 
     /// Creates a group of one container `c` of image `busybox` and these parameters; gives its id.

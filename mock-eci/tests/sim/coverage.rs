@@ -1,29 +1,17 @@
-//! The README's table of actions says what the dispatch table does.
+//! `docs/coverage.md` says what the dispatch table and the catalogue of parameters do.
 
-use std::collections::BTreeSet;
-
-use mock_eci::api::table::ACTIONS;
+use mock_eci::api::coverage;
 
 #[test]
-fn readme_and_dispatch_table_agree() {
-    let readme = include_str!("../../README.md");
-    let table = readme
-        .split("## Actions")
-        .nth(1)
-        .expect("a section on actions")
-        .split("\n## ")
-        .next()
-        .unwrap_or("");
-    let mut rows = BTreeSet::new();
-    for line in table.lines().filter(|line| line.starts_with("| `")) {
-        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
-        for name in cells[0].split(',') {
-            rows.insert((name.trim().trim_matches('`').to_owned(), cells[1] == "yes"));
-        }
+fn the_document_is_up_to_date() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/coverage.md");
+    let document = coverage::document();
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(path, &document).expect("docs/ is there");
     }
-    let dispatch: BTreeSet<_> = ACTIONS
-        .iter()
-        .map(|a| (a.name.to_owned(), a.handler.is_some()))
-        .collect();
-    assert_eq!(rows, dispatch);
+    let kept = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        kept == document,
+        "docs/coverage.md is out of date: UPDATE_GOLDEN=1 cargo test -p mock-eci --test sim coverage"
+    );
 }

@@ -11,6 +11,7 @@ mod ledger;
 mod lifecycle;
 mod listing;
 mod logs;
+mod maximal;
 mod protocol;
 mod signatures;
 mod sockets;

@@ -14,12 +14,6 @@ const SPOT_PERCENT: u64 = 30;
 pub(in crate::api) fn call(context: Context<'_>) -> Result<Work, ApiError> {
     context.check_region()?;
     let scope = context.scope;
-    if scope.filled("InstanceType").is_some() {
-        return Err(ApiError::unsupported(
-            "InstanceType",
-            "it knows prices by Cpu and Memory only",
-        ));
-    }
     let asked = match (scope.decimal("Cpu", 1_000)?, scope.decimal("Memory", 1_024)?) {
         (Some(milli_cpu), Some(memory_mib)) => Size { milli_cpu, memory_mib },
         (None, None) => size::DEFAULT,

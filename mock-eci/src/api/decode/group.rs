@@ -18,66 +18,12 @@ pub(in crate::api) struct Region<'a> {
     pub(in crate::api) zones: &'a [String],
 }
 
-/// Parameters whose effect is not simulated; they are read, so that they do not count as unknown.
-const ACCEPTED: [&str; 29] = [
-    "AutoCreateEip",
-    "AutoMatchImageCache",
-    "ContainerResourceView",
-    "CorePattern",
-    "CpuArchitecture",
-    "DataCacheBucket",
-    "DataCacheBurstingEnabled",
-    "DataCachePL",
-    "DataCacheProvisionedIops",
-    "EgressBandwidth",
-    "EipBandwidth",
-    "EipCommonBandwidthPackage",
-    "EipISP",
-    "EipInstanceId",
-    "FixedIp",
-    "FixedIpRetainHour",
-    "ImageAccelerateMode",
-    "ImageSnapshotId",
-    "IngressBandwidth",
-    "Ipv6AddressCount",
-    "Ipv6GatewayBandwidth",
-    "Ipv6GatewayBandwidthEnable",
-    "MaxPendingMinute",
-    "OsType",
-    "OwnerAccount",
-    "OwnerId",
-    "ResourceOwnerAccount",
-    "ResourceOwnerId",
-    "SpotDuration",
-];
-
-/// Parameters that would change what is bought or run: better refused than ignored.
-const REFUSED: [&str; 5] = [
-    "InstanceType",
-    "CpuOptionsCore",
-    "CpuOptionsThreadsPerCore",
-    "GpuDriverVersion",
-    "PrivateIpAddress",
-];
-
 /// Reads and validates a whole group.
 ///
 /// # Errors
 /// ECI's code for the first parameter that is wrong.
 pub(in crate::api) fn group_spec(scope: Scope<'_>, region: Region<'_>) -> Result<GroupSpec, ApiError> {
     let name = group_name(scope)?;
-    for refused in REFUSED {
-        if scope.filled(refused).is_some() {
-            return Err(ApiError::unsupported(refused, "it sizes groups by Cpu and Memory only"));
-        }
-    }
-    for accepted in ACCEPTED {
-        scope.text(accepted);
-    }
-    for list in ["ComputeCategory", "NtpServer", "AcrRegistryInfo"] {
-        scope.list(list, 100)?;
-    }
-
     let volumes = volume::volumes(scope)?;
     let init_containers = containers(scope, "InitContainer", true, &volumes)?;
     let containers = containers(scope, "Container", false, &volumes)?;

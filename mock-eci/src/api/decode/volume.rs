@@ -48,8 +48,6 @@ fn empty_dir(scope: Scope<'_>) -> Result<VolumeSource, ApiError> {
         Some(medium) if medium.eq_ignore_ascii_case("memory") => true,
         Some(_) => return Err(ApiError::invalid(&scope.name("Medium"), "it must be empty or memory")),
     };
-    // Very old SDKs send it.
-    scope.text("Enable");
     Ok(VolumeSource::EmptyDir {
         memory,
         size_limit: scope.filled("SizeLimit").unwrap_or_default().to_owned(),
