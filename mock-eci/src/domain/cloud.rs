@@ -181,19 +181,16 @@ impl Cloud {
                 .tokens
                 .remember(Key::new(CREATE, t), fingerprint, id.as_str(), now)
         });
-        let record = if self.0.runtime.survives() {
+        let mut record = runtime::Record::default();
+        if self.0.runtime.survives() {
             let token = token.map(|(t, fingerprint)| (t.to_owned(), fingerprint.to_hex()));
-            state
-                .group(id.as_str())
-                .and_then(|g| g.record(token))
-                .unwrap_or_default()
-        } else {
-            String::new()
-        };
+            state.edit(&id, now, |group| group.token = token.map(Box::new));
+            record = state.group(id.as_str()).and_then(Group::record).unwrap_or_default();
+        }
         self.0.runtime.launch(Launch {
             id: id.clone(),
             spec,
-            record: runtime::Record(record.into()),
+            record,
         });
         drop(state);
         self.0.earlier.notify_one();
@@ -337,16 +334,17 @@ impl Cloud {
         let mut state = self.state();
         let id = state.add(Some(found.id.clone()), Arc::new(record.spec), record.created_at);
         if let (Some(token), Some(fingerprint)) = (
-            record.client_token,
+            &record.client_token,
             record.fingerprint.as_deref().and_then(Fingerprint::from_hex),
         ) {
             drop(
                 state
                     .tokens
-                    .remember(Key::new(CREATE, &token), fingerprint, id.as_str(), record.created_at),
+                    .remember(Key::new(CREATE, token), fingerprint, id.as_str(), record.created_at),
             );
         }
         let at = record.created_at;
+        let token = record.client_token.zip(record.fingerprint);
         let runtime = &*self.0.runtime;
         let mut event = |kind, at| {
             state.on_runtime_event(
@@ -362,12 +360,15 @@ impl Cloud {
         event(runtime::RuntimeEventKind::PullStarted, at);
         state.edit(&id, now, |group| {
             group.ip = found.ip;
+            group.token = token.map(Box::new);
             for known in found.containers {
                 let Some(index) = group.index_of(&known.name) else {
                     continue;
                 };
                 let container = &mut group.containers[index];
                 container.instance = known.instance;
+                let ran = known.started_at.is_some();
+                container.restarts = known.instance.saturating_sub(u32::from(!ran));
                 container.ever_started = known.started_at.is_some() || known.instance > 0;
                 container.container_id = known.container_id.clone();
                 container.image_id = known.image_id;
@@ -385,7 +386,10 @@ impl Cloud {
             let inits_done = group.inits().all(|(_, c)| c.ended() == Some(true));
             group.initialized_at = inits_done.then_some(at);
         });
-        state.resume(&id, found.ip.is_some(), now, runtime);
+        match record.ending {
+            Some(ending) => state.restore(&id, ending, now, runtime),
+            None => state.resume(&id, found.ip.is_some(), now, runtime),
+        }
         true
     }
 

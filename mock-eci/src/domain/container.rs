@@ -14,6 +14,9 @@ const BACKOFF_FIRST: Duration = Duration::from_secs(10);
 /// The longest back-off. An instance that ran twice as long starts it anew.
 const BACKOFF_MAX: Duration = Duration::from_secs(300);
 
+/// Why a container waits whose image could not be pulled.
+pub const ERR_IMAGE_PULL: &str = "ErrImagePull";
+
 /// Where a container is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
@@ -68,6 +71,8 @@ pub struct Container {
     pub last: Option<Terminated>,
     /// Whether any instance ever ran.
     pub ever_started: bool,
+    /// Number of the newest instance that ran: `RestartCount`.
+    pub restarts: u32,
     /// Whether it takes part in readiness now.
     pub ready: bool,
     /// Engine's id of the newest instance.
@@ -80,8 +85,6 @@ pub struct Container {
     crash_backoff: Option<Duration>,
     /// Next back-off after a failed start.
     start_backoff: Duration,
-    /// Whether a start of this instance failed before.
-    start_failed: bool,
 }
 
 /// Start this instance after this time.
@@ -121,13 +124,13 @@ impl Container {
             },
             last: None,
             ever_started: false,
+            restarts: 0,
             ready: false,
             container_id: String::new(),
             image_id: String::new(),
             restarting: false,
             crash_backoff: None,
             start_backoff: BACKOFF_FIRST,
-            start_failed: false,
         }
     }
 
@@ -143,18 +146,21 @@ impl Container {
             return None;
         }
         match event {
-            ContainerEvent::Pulling | ContainerEvent::Pulled { .. } | ContainerEvent::Unhealthy { .. } => None,
+            ContainerEvent::Pulling
+            | ContainerEvent::Pulled { .. }
+            | ContainerEvent::Unhealthy { .. }
+            | ContainerEvent::Noted { .. } => None,
             ContainerEvent::Started { container_id, image_id } => {
                 if let State::Terminated(ended) = &self.state {
                     self.last = Some(ended.clone());
                 }
                 self.state = State::Running { started_at: at };
                 self.ever_started = true;
+                self.restarts = instance;
                 self.ready = !of.is_init && !of.has_readiness_probe;
                 self.container_id = container_id;
                 self.image_id = image_id;
                 self.start_backoff = BACKOFF_FIRST;
-                self.start_failed = false;
                 self.restarting = false;
                 None
             }
@@ -171,20 +177,11 @@ impl Container {
         if of.ending {
             return None;
         }
-        let again = self.start_failed && reason == "ErrImagePull";
-        self.state = if again {
-            State::Waiting {
-                reason: "ImagePullBackOff",
-                message: format!("Back-off pulling image \"{}\": ErrImagePull: {message}", of.image),
-            }
-        } else {
-            State::Waiting {
-                reason: known_reason(reason),
-                message,
-            }
+        self.state = State::Waiting {
+            reason: known_reason(reason),
+            message,
         };
         self.ready = false;
-        self.start_failed = true;
         // Whatever the restart policy: what never started has not ended either, and the kubelet tries it again.
         let after = self.start_backoff;
         self.start_backoff = (self.start_backoff * 2).min(BACKOFF_MAX);
@@ -193,6 +190,21 @@ impl Container {
             instance: self.instance,
             after,
         })
+    }
+
+    /// The kubelet looks at a failed pull again before its next attempt, and says so; false = there is nothing to say.
+    pub fn pull_backs_off(&mut self, instance: u32, image: &str) -> bool {
+        if instance != self.instance {
+            return false;
+        }
+        match &mut self.state {
+            State::Waiting { reason, message } if *reason == ERR_IMAGE_PULL => {
+                *reason = "ImagePullBackOff";
+                *message = format!("Back-off pulling image \"{image}\": {ERR_IMAGE_PULL}: {message}");
+                true
+            }
+            _ => false,
+        }
     }
 
     fn exited(&mut self, exit: Exit, at: Timestamp, of: Context<'_>) -> Option<Restart> {
@@ -254,10 +266,12 @@ impl Container {
 
     /// `RestartCount`: the number of the newest instance, without one that is only being started.
     pub fn restart_count(&self) -> u32 {
-        match self.state {
-            State::Terminated(_) if self.restarting => self.instance.saturating_sub(1),
-            _ => self.instance,
-        }
+        self.restarts
+    }
+
+    /// Whether it waits for this reason.
+    pub fn is_waiting_for(&self, wanted: &str) -> bool {
+        matches!(self.state, State::Waiting { reason, .. } if reason == wanted)
     }
 
     /// Whether it runs now.
@@ -291,7 +305,7 @@ impl Container {
 /// The kubelet's waiting reasons a runtime may report; anything else becomes the general one.
 fn known_reason(reason: &str) -> &'static str {
     const KNOWN: [&str; 7] = [
-        "ErrImagePull",
+        ERR_IMAGE_PULL,
         "ErrImageNeverPull",
         "InvalidImageName",
         "CreateContainerConfigError",
@@ -384,6 +398,20 @@ mod tests {
     }
 
     #[test]
+    fn a_restart_counts_once_it_runs() {
+        let mut container = Container::new("ContainerCreating");
+        let mut counts = Vec::new();
+        for instance in 0..3 {
+            container.starting(instance);
+            counts.push(container.restart_count());
+            container.apply(started(), instance, Timestamp::UNIX_EPOCH, APP);
+            counts.push(container.restart_count());
+            container.apply(exited(1), instance, Timestamp::UNIX_EPOCH, APP);
+        }
+        assert_eq!(counts, [0, 0, 0, 1, 1, 2]);
+    }
+
+    #[test]
     fn late_events_of_an_old_instance_change_nothing() {
         let mut container = Container::new("ContainerCreating");
         container.apply(started(), 0, Timestamp::UNIX_EPOCH, APP);
@@ -410,12 +438,17 @@ mod tests {
             })
             .collect();
         assert_eq!(waits, [10, 20, 40, 80, 160, 300, 300]);
-        assert!(matches!(
-            container.state,
-            State::Waiting {
-                reason: "ImagePullBackOff",
-                ..
-            }
-        ));
+        let reason = |container: &Container| match &container.state {
+            State::Waiting { reason, message } => (*reason, message.clone()),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(reason(&container), ("ErrImagePull", "no such host".to_owned()));
+        assert!(!container.pull_backs_off(1, "i"), "of another instance");
+        assert!(container.pull_backs_off(0, "i"));
+        assert!(!container.pull_backs_off(0, "i"), "once");
+        let message = "Back-off pulling image \"i\": ErrImagePull: no such host".to_owned();
+        assert_eq!(reason(&container), ("ImagePullBackOff", message));
+        container.apply(fail(), 0, Timestamp::UNIX_EPOCH, APP);
+        assert_eq!(reason(&container).0, "ErrImagePull", "each attempt fails anew");
     }
 }

@@ -1,6 +1,6 @@
 //! What happened to a group, for people: the newest 50 events, as `DescribeContainerGroupEvents` shows them.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
 use jiff::Timestamp;
 
@@ -50,6 +50,8 @@ pub struct GroupEvent {
 pub enum Detail {
     /// About this container of the group (index into init containers, then containers).
     Container(usize),
+    /// This container's image is there, after a pull of this long (none = it was there before).
+    Pulled(usize, Option<Duration>),
     /// A message as such.
     Text(Box<str>),
 }

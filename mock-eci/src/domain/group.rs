@@ -10,7 +10,10 @@ use super::{
     events::GroupEvents,
     lifecycle::{Progress, Status},
 };
-use crate::spec::{ContainerSpec, GroupId, GroupSpec};
+use crate::{
+    runtime,
+    spec::{ContainerSpec, GroupId, GroupSpec},
+};
 
 /// One group.
 #[derive(Debug)]
@@ -47,6 +50,8 @@ pub struct Group {
     pub events: GroupEvents,
     /// Whether it is being deleted without grace.
     pub forced: bool,
+    /// Token and hash of the parameters it was created with, where its record outlives this process.
+    pub token: Option<Box<(String, String)>>,
     /// A slot for whoever renders it; every change empties it.
     pub rendered: Option<Arc<str>>,
 }
@@ -80,6 +85,7 @@ impl Group {
             changed: (now, 0),
             events: GroupEvents::default(),
             forced: false,
+            token: None,
             rendered: None,
         }
     }
@@ -174,15 +180,24 @@ impl Group {
     }
 
     /// What to keep with the runtime, to know the group again after a restart.
-    pub fn record(&self, token: Option<(String, String)>) -> Option<String> {
-        let (client_token, fingerprint) = token.unzip();
+    pub fn record(&self) -> Option<runtime::Record> {
+        let (client_token, fingerprint) = self.token.as_deref().cloned().unzip();
+        let ending = self.is_ending().then(|| Ending {
+            status: self.status,
+            at: self.finished_at,
+            failure: self.failure.clone(),
+            status_before_delete: self.status_before_delete,
+            forced: self.forced,
+        });
         let record = Record {
             spec: (*self.spec).clone(),
             created_at: self.created_at,
             client_token,
             fingerprint,
+            ending,
         };
-        serde_json::to_string(&record).ok()
+        let text = serde_json::to_string(&record).ok()?;
+        Some(runtime::Record(text.into()))
     }
 }
 
@@ -197,4 +212,22 @@ pub struct Record {
     pub client_token: Option<String>,
     /// And which parameters, hashed.
     pub fingerprint: Option<String>,
+    /// None while it lives.
+    #[serde(default)]
+    pub ending: Option<Ending>,
+}
+
+/// A group that is over, or being deleted, in its record.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Ending {
+    /// A final status, or Terminating.
+    pub status: Status,
+    /// When it became final.
+    pub at: Option<Timestamp>,
+    /// Why it failed as a whole.
+    pub failure: Option<(String, String)>,
+    /// The status it had when it was deleted.
+    pub status_before_delete: Option<Status>,
+    /// Whether it is being deleted without grace.
+    pub forced: bool,
 }

@@ -11,10 +11,10 @@
 //! What is not in the table changes nothing: events of a runtime may arrive late, and a late event is not an error.
 //! `Restarting` and `Updating` are not here because the actions that lead there are not supported.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// `Status` of a group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Status {
     /// Resources are being looked for.
     Scheduling,

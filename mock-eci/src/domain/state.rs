@@ -41,6 +41,8 @@ const SCHEDULE_FAILED_KEPT: Duration = Duration::from_secs(24 * 3600);
 pub enum Timer {
     /// Start an instance of a container (index) whose back-off is over.
     Start(GroupId, usize, u32),
+    /// Say that the pull of an image (of the container of this index) waits for its next attempt.
+    PullBackOff(GroupId, usize, u32),
     /// A group's active deadline.
     Deadline(GroupId),
     /// Look which final groups are to be forgotten.

@@ -68,6 +68,12 @@ pub trait Runtime: Send + Sync + 'static {
         query: LogQuery,
     ) -> BoxFuture<'a, Result<Vec<LogLine>, RuntimeError>>;
 
+    /// Replaces what [`Launch::record`] said; the newest record is the one [`Runtime::adopt`] finds. By default nothing is
+    /// kept.
+    fn keep(&self, group: &GroupId, record: Record) {
+        let (_, _) = (group, record);
+    }
+
     /// Whether groups outlive this process, so that making their records is worth while.
     fn survives(&self) -> bool {
         true
@@ -142,6 +148,11 @@ pub enum RuntimeEventKind {
         /// What.
         event: ContainerEvent,
     },
+    /// It uses more than it may of what is limited for the group as a whole, and has to end.
+    Evicted {
+        /// For people.
+        message: String,
+    },
     /// After `stop`: nothing of the group runs any more.
     Stopped,
     /// The cloud takes its resources back (spot): containers were killed, the group ends as `Expired`.
@@ -158,14 +169,15 @@ pub enum ContainerEvent {
         /// How long the pull took; none = the image was already there.
         took: Option<Duration>,
     },
-    /// It runs.
+    /// It runs, and its postStart hook is done.
     Started {
         /// The engine's id of this instance, such as `docker://<hex>`.
         container_id: String,
         /// Digest or id of the image.
         image_id: String,
     },
-    /// It could not be started; the domain tries again with back-off.
+    /// It could not be started; the domain tries again with back-off. A postStart hook that fails is no such failure: the
+    /// container is ended, and its end reported.
     StartFailed {
         /// The kubelet's word: `ErrImagePull`, `ErrImageNeverPull`, `InvalidImageName`, `CreateContainerError`, `RunContainerError` ...
         reason: String,
@@ -177,6 +189,15 @@ pub enum ContainerEvent {
     /// A probe failed; worth an event for people. When liveness was lost the runtime stops the container too.
     Unhealthy {
         /// Such as `Liveness probe failed: HTTP probe failed with statuscode: 500`.
+        message: String,
+    },
+    /// Something else worth an event for people, in the kubelet's words.
+    Noted {
+        /// `Warning`, otherwise `Normal`.
+        warning: bool,
+        /// CamelCase word, such as `Killing` or `FailedPreStopHook`.
+        reason: &'static str,
+        /// For people.
         message: String,
     },
     /// It ended.

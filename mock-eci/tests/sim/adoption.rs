@@ -15,7 +15,10 @@ use mock_eci::{
         lifecycle::Status,
         tokens::Fingerprint,
     },
-    runtime::{AdoptedContainer, AdoptedGroup, Exit, Launch, LogLine, LogQuery, Record, Runtime, RuntimeError},
+    runtime::{
+        AdoptedContainer, AdoptedGroup, Exit, Launch, LogLine, LogQuery, Record, Runtime, RuntimeError, RuntimeEvent,
+        RuntimeEventKind,
+    },
     spec::{ContainerSpec, GroupId, GroupSpec, RestartPolicy, Size},
 };
 
@@ -25,6 +28,7 @@ struct Recorder {
     held: Mutex<Vec<AdoptedGroup>>,
     told: Mutex<Vec<String>>,
     launched: Mutex<Vec<Launch>>,
+    kept: Mutex<Option<Record>>,
 }
 
 impl Recorder {
@@ -51,6 +55,10 @@ impl Runtime for Recorder {
     }
 
     fn stop_container(&self, _: &GroupId, _: &str, _: Duration) {}
+
+    fn keep(&self, _: &GroupId, record: Record) {
+        *self.kept.lock().expect("no panic") = Some(record);
+    }
 
     fn remove(&self, group: &GroupId) {
         self.tell(format!("remove {group}"));
@@ -248,6 +256,72 @@ async fn a_group_without_its_network_has_failed() {
             .iter()
             .all(|c| !c.is_running())
     );
+}
+
+/// A group to which `change` happened, as the next cloud finds it.
+async fn handed_over_after(change: impl FnOnce(&Cloud, &Arc<Recorder>, &GroupId)) -> (Cloud, Arc<Recorder>, GroupId) {
+    let runtime = Arc::new(Recorder::default());
+    let first = cloud(&runtime);
+    let id = first
+        .create(spec(RestartPolicy::Always), Some(token()))
+        .expect("created")
+        .id;
+    change(&first, &runtime, &id);
+    let record = runtime.kept.lock().expect("no panic").take().expect("a newer record");
+    *runtime.held.lock().expect("no panic") = vec![AdoptedGroup {
+        id: id.clone(),
+        record,
+        ip: Some([10, 0, 0, 7].into()),
+        containers: vec![container("init", 0, Some(0)), container("a", 0, None)],
+    }];
+    runtime.told();
+    let next = cloud(&runtime);
+    assert_eq!(next.adopt().await.expect("adopted"), 1);
+    (next, runtime, id)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_that_was_over_stays_over() {
+    let (cloud, runtime, id) = handed_over_after(|cloud, runtime, id| {
+        for kind in [
+            RuntimeEventKind::Scheduled,
+            RuntimeEventKind::PullStarted,
+            RuntimeEventKind::Evicted {
+                message: "too much".into(),
+            },
+        ] {
+            let at = Timestamp::now();
+            let event = RuntimeEvent {
+                group: id.clone(),
+                at,
+                kind,
+            };
+            cloud.state().on_runtime_event(event, &**runtime);
+        }
+        assert_eq!(cloud.status(id.as_str()), Some(Status::Failed));
+    })
+    .await;
+    assert_eq!(runtime.told(), ["stop 0"], "what still runs of it is ended");
+    let state = cloud.state();
+    let group = state.group(id.as_str()).expect("the group");
+    assert_eq!(group.status, Status::Failed);
+    assert_eq!(group.failure, Some(("Evicted".into(), "too much".into())));
+    assert!(group.finished_at.is_some_and(|at| at <= Timestamp::now()));
+    assert_eq!(state.used_milli_cpu(), 0);
+    let bill = state.ledger.bill(&id, Timestamp::now()).expect("a bill");
+    assert_eq!(bill.billing_end, group.finished_at);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_that_was_being_deleted_still_is() {
+    let (cloud, runtime, id) = handed_over_after(|cloud, _, id| {
+        assert!(cloud.delete(id.as_str(), true));
+    })
+    .await;
+    assert_eq!(runtime.told(), ["stop 0"]);
+    assert_eq!(cloud.status(id.as_str()), Some(Status::Terminating));
+    let again = cloud.create(spec(RestartPolicy::Always), Some(token())).expect("same");
+    assert_eq!(again.id, id, "its token is known");
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,9 +8,9 @@ use jiff::Timestamp;
 use super::{KEPT_FOR, SCHEDULE_FAILED_KEPT, State, Timer};
 use crate::{
     domain::{
-        container::{Restart, State as ContainerState},
+        container::{ERR_IMAGE_PULL, Restart, State as ContainerState},
         events::{Detail, Source},
-        group::Group,
+        group::{Ending, Group},
         lifecycle::{self, Effect, Event, Status},
     },
     runtime::{ContainerEvent, Runtime, RuntimeEvent, RuntimeEventKind},
@@ -48,6 +48,14 @@ impl State {
                 });
                 self.step(&id, Event::LaunchFailed, at, runtime);
             }
+            RuntimeEventKind::Evicted { message } => {
+                self.with(&id, |g| {
+                    let text = Detail::Text(message.as_str().into());
+                    g.events.add(Source::Agent, true, "Evicted", text, at);
+                    g.failure = Some(("Evicted".to_owned(), message));
+                });
+                self.step(&id, Event::LaunchFailed, at, runtime);
+            }
             RuntimeEventKind::Container { name, instance, event } => {
                 self.on_container_event(&id, &name, instance, event, at, runtime);
             }
@@ -75,15 +83,24 @@ impl State {
         let Some(group) = self.groups.get_mut(id) else { return };
         let Some(index) = group.index_of(name) else { return };
         note_container_event(group, index, &event, at);
+        let crashed = matches!(event, ContainerEvent::Exited(_));
         let spec = group.spec.clone();
         let Some(context) = group.context(&spec, index) else {
             return;
         };
         let restart = group.containers[index].apply(event, instance, at, context);
-        if restart.is_some_and(|r| !r.after.is_zero()) {
-            group
-                .events
-                .add(Source::Agent, true, "BackOff", Detail::Container(index), at);
+        let pull_failed = group.containers[index].is_waiting_for(ERR_IMAGE_PULL);
+        match restart {
+            Some(Restart { instance, after: wait }) if pull_failed => {
+                self.timers
+                    .add(after(at, wait / 2), Timer::PullBackOff(id.clone(), index, instance));
+            }
+            Some(Restart { after: wait, .. }) if crashed && !wait.is_zero() => {
+                group
+                    .events
+                    .add(Source::Agent, true, "BackOff", Detail::Container(index), at);
+            }
+            _ => {}
         }
         let ready = group.all_ready();
         if ready != group.readiness.0 {
@@ -114,6 +131,7 @@ impl State {
     pub fn on_timer(&mut self, timer: Timer, now: Timestamp, runtime: &dyn Runtime) {
         match timer {
             Timer::Start(id, index, instance) => self.start(&id, index, instance, runtime),
+            Timer::PullBackOff(id, index, instance) => self.pull_backs_off(&id, index, instance, now),
             Timer::Deadline(id) => {
                 self.with(&id, |g| {
                     if !g.is_ending() {
@@ -193,6 +211,27 @@ impl State {
         }
     }
 
+    /// Puts an adopted group that was over, or on its way there, back where it was.
+    pub fn restore(&mut self, id: &GroupId, was: Ending, now: Timestamp, runtime: &dyn Runtime) {
+        let Some(group) = self.groups.get_mut(id) else { return };
+        group.failure = was.failure;
+        if !was.status.is_final() {
+            group.status = was.status_before_delete.unwrap_or(group.status);
+            self.delete(id.as_str(), was.forced, now, runtime);
+            return;
+        }
+        let before = group.status;
+        let at = was.at.unwrap_or(now);
+        group.status = was.status;
+        group.finished_at = Some(at);
+        self.on_status(id, before, Some(was.status), at);
+        // Adopted groups come in any order.
+        self.finished.make_contiguous().sort_by_key(|(at, _)| *at);
+        self.touch(id, now);
+        self.carry_out(id, Effect::EndBilling, at, runtime);
+        self.carry_out(id, Effect::Kill, at, runtime);
+    }
+
     /// Deletes a group; false = there is none of this id.
     pub fn delete(&mut self, id: &str, force: bool, now: Timestamp, runtime: &dyn Runtime) -> bool {
         let Some(group) = self.groups.get_mut(id) else {
@@ -220,9 +259,22 @@ impl State {
         if changed {
             self.on_status(id, before, step.next, at);
             self.touch(id, at);
+            self.keep(id, runtime);
         }
         for effect in step.effects {
             self.carry_out(id, *effect, at, runtime);
+        }
+    }
+
+    /// Has the runtime keep what an adopted group could not be seen to be: over, or being deleted.
+    fn keep(&self, id: &GroupId, runtime: &dyn Runtime) {
+        if let Some(record) = self
+            .groups
+            .get(id)
+            .filter(|g| g.is_ending() && runtime.survives())
+            .and_then(Group::record)
+        {
+            runtime.keep(id, record);
         }
     }
 
@@ -321,17 +373,60 @@ impl State {
     }
 }
 
+impl State {
+    fn pull_backs_off(&mut self, id: &GroupId, index: usize, instance: u32, now: Timestamp) {
+        let Some(group) = self.groups.get_mut(id).filter(|g| !g.is_ending()) else {
+            return;
+        };
+        let Some(image) = group.container_spec(index).map(|c| c.image.clone()) else {
+            return;
+        };
+        if group
+            .containers
+            .get_mut(index)
+            .is_some_and(|c| c.pull_backs_off(instance, &image))
+        {
+            let mut note = |warning, reason, text: String| {
+                group
+                    .events
+                    .add(Source::Agent, warning, reason, Detail::Text(text.into()), now);
+            };
+            note(false, "BackOff", format!("Back-off pulling image \"{image}\""));
+            note(true, "Failed", "Error: ImagePullBackOff".to_owned());
+            self.touch(id, now);
+        }
+    }
+}
+
 /// Notes for people what a container did.
 fn note_container_event(group: &mut Group, index: usize, event: &ContainerEvent, at: Timestamp) {
     let mut note = |warning, reason, detail| group.events.add(Source::Agent, warning, reason, detail, at);
     match event {
         ContainerEvent::Pulling => note(false, "Pulling", Detail::Container(index)),
-        ContainerEvent::Pulled { .. } => note(false, "Pulled", Detail::Container(index)),
+        ContainerEvent::Pulled { took } => note(false, "Pulled", Detail::Pulled(index, *took)),
         ContainerEvent::Started { .. } => {
             note(false, "Created", Detail::Container(index));
             note(false, "Started", Detail::Container(index));
         }
-        ContainerEvent::StartFailed { message, .. } => note(true, "Failed", Detail::Text(message.as_str().into())),
+        ContainerEvent::StartFailed { reason, message } => {
+            // What went wrong has an event of its own where the kubelet has a word for it, and one that names the word.
+            let own = match reason.as_str() {
+                ERR_IMAGE_PULL => Some("Failed"),
+                "ErrImageNeverPull" => Some("ErrImageNeverPull"),
+                "InvalidImageName" => Some("InspectFailed"),
+                _ => None,
+            };
+            if let Some(own) = own {
+                note(true, own, Detail::Text(message.as_str().into()));
+            }
+            let error = if own.is_some() { reason } else { message };
+            note(true, "Failed", Detail::Text(format!("Error: {error}").into()));
+        }
+        ContainerEvent::Noted {
+            warning,
+            reason,
+            message,
+        } => note(*warning, reason, Detail::Text(message.as_str().into())),
         ContainerEvent::Unhealthy { message } => note(true, "Unhealthy", Detail::Text(message.as_str().into())),
         ContainerEvent::Ready(_) | ContainerEvent::Exited(_) => {}
     }
