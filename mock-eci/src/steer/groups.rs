@@ -2,16 +2,46 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{Request, StatusCode};
+use http::StatusCode;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::{Reply, body, not_simulated, refuse};
-use crate::{app::App, runtime::Exit};
+use super::{Area, Call, Refusal, Reply, Route, refuse};
+use crate::runtime::{Exit, simulated::Simulated};
 
-pub(super) fn list(app: &App) -> Value {
-    let state = app.cloud().state();
+pub(super) static AREA: Area = Area {
+    title: "Groups",
+    routes: &[
+        Route::get("/mock/groups", "all groups in brief", list),
+        Route::post("/mock/groups/{id}/exit", "ends a simulated container", exit).bodies(&[
+            r#"{"container": "c", "code": 1, "message": "why"}"#,
+            r#"{"container": "c", "code": 137, "oom": true}"#,
+            r#"{"container": "c", "code": 143, "signal": 15}"#,
+        ]),
+        Route::post(
+            "/mock/groups/{id}/ready",
+            "outcome of a simulated readiness probe",
+            ready,
+        )
+        .bodies(&[r#"{"container": "c", "ready": false}"#]),
+        Route::post("/mock/groups/{id}/logs", "adds lines to a simulated log", logs)
+            .bodies(&[r#"{"container": "c", "lines": ["one", "two"]}"#]),
+        Route::post(
+            "/mock/groups/{id}/reclaim",
+            "takes a simulated group's resources back, as ECI does with spot groups",
+            reclaim,
+        ),
+        Route::post(
+            "/mock/groups/{id}/stop-container",
+            "ends one container, simulated or real, with SIGTERM and after the grace with SIGKILL",
+            stop_container,
+        )
+        .bodies(&[r#"{"container": "c", "grace-seconds": 5}"#]),
+    ],
+};
+
+fn list(call: &Call<'_>) -> Reply {
+    let state = call.app.cloud().state();
     let group = |group: &crate::domain::group::Group| {
         let container = |(spec, record): (&crate::spec::ContainerSpec, &crate::domain::container::Container)| {
             json!({
@@ -28,65 +58,72 @@ pub(super) fn list(app: &App) -> Value {
             "Containers": group.apps().map(container).collect::<Vec<_>>(),
         })
     };
-    state.groups().map(group).collect()
+    Ok(state.groups().map(group).collect())
 }
 
-pub(super) fn act(app: &App, id: &str, verb: &str, request: &Request<Bytes>) -> Reply {
-    let done = match verb {
-        "exit" => {
-            let ExitBody {
-                container,
-                code,
-                signal,
-                oom,
-                message,
-            } = body(request)?;
-            let exit = Exit {
-                code,
-                signal,
-                oom,
-                message,
-            };
-            app.simulated().ok_or_else(not_simulated)?.exit(id, &container, exit)
-        }
-        "ready" => {
-            let Ready { container, ready } = body(request)?;
-            app.simulated()
-                .ok_or_else(not_simulated)?
-                .set_ready(id, &container, ready)
-        }
-        "logs" => {
-            let Logs { container, lines } = body(request)?;
-            app.simulated().ok_or_else(not_simulated)?.log(id, &container, &lines)
-        }
-        "reclaim" => app.simulated().ok_or_else(not_simulated)?.reclaim(id),
-        "stop-container" => {
-            let Stop {
-                container,
-                grace_seconds,
-            } = body(request)?;
-            let known = {
-                let state = app.cloud().state();
-                state
-                    .group(id)
-                    .filter(|g| g.index_of(&container).is_some())
-                    .map(|g| g.id.clone())
-            };
-            if let Some(id) = &known {
-                app.cloud()
-                    .runtime()
-                    .stop_container(id, &container, Duration::from_secs(grace_seconds));
-            }
-            known.is_some()
-        }
-        _ => {
-            return Err(refuse(
-                StatusCode::NOT_FOUND,
-                "there is no such route; GET /mock/ lists them",
-            ));
-        }
+fn exit(call: &Call<'_>) -> Reply {
+    let ExitBody {
+        container,
+        code,
+        signal,
+        oom,
+        message,
+    } = call.body()?;
+    let exit = Exit {
+        code,
+        signal,
+        oom,
+        message,
     };
-    match done {
+    done(simulated(call)?.exit(call.segment(0), &container, exit))
+}
+
+fn ready(call: &Call<'_>) -> Reply {
+    let Ready { container, ready } = call.body()?;
+    done(simulated(call)?.set_ready(call.segment(0), &container, ready))
+}
+
+fn logs(call: &Call<'_>) -> Reply {
+    let Logs { container, lines } = call.body()?;
+    done(simulated(call)?.log(call.segment(0), &container, &lines))
+}
+
+fn reclaim(call: &Call<'_>) -> Reply {
+    done(simulated(call)?.reclaim(call.segment(0)))
+}
+
+fn stop_container(call: &Call<'_>) -> Reply {
+    let Stop {
+        container,
+        grace_seconds,
+    } = call.body()?;
+    let cloud = call.app.cloud();
+    let known = {
+        let state = cloud.state();
+        state
+            .group(call.segment(0))
+            .filter(|g| g.index_of(&container).is_some())
+            .map(|g| g.id.clone())
+    };
+    if let Some(id) = &known {
+        cloud
+            .runtime()
+            .stop_container(id, &container, Duration::from_secs(grace_seconds));
+    }
+    done(known.is_some())
+}
+
+/// The simulated runtime, which alone does what it is told.
+fn simulated<'a>(call: &Call<'a>) -> Result<&'a Simulated, Refusal> {
+    call.app.simulated().ok_or_else(not_simulated)
+}
+
+pub(super) fn not_simulated() -> Refusal {
+    refuse(StatusCode::CONFLICT, "only simulated groups can be steered like this")
+}
+
+fn done(found: bool) -> Reply {
+    match found {
         true => Ok(json!({})),
         false => Err(refuse(
             StatusCode::NOT_FOUND,
