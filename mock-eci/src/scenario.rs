@@ -1,17 +1,21 @@
-//! How simulated groups behave: a data file, not code.
+//! How simulated groups behave: a data file, not code. `scenarios/README.md` says what each key means.
 //!
 //! Values are ranges in milliseconds, drawn per group from the server's seed. Single groups deviate by tags
 //! (`mock-eci/<setting>`) and single containers by environment (`MOCK_ECI_<SETTING>`), see [`Overrides`].
 
-use std::{path::Path, time::Duration};
+mod overrides;
+
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use crate::spec::{ContainerSpec, EnvValue, GroupSpec};
+pub use self::overrides::Overrides;
+use crate::spec::GroupSpec;
 
 /// A named behaviour.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Scenario {
     /// What it is for, in one line.
@@ -19,9 +23,12 @@ pub struct Scenario {
     /// From the create call to resources found.
     #[serde(default)]
     pub schedule_ms: Range,
-    /// From the first image pull to a group with a network, once for all its images.
+    /// From there to a group with a network, beside its images.
     #[serde(default)]
     pub pull_ms: Range,
+    /// How long images take; absent = no time.
+    #[serde(default)]
+    pub images: Option<Images>,
     /// From the order to start a container to its running.
     #[serde(default)]
     pub start_ms: Range,
@@ -34,14 +41,20 @@ pub struct Scenario {
     /// From one simulated log line to the next; 0 = only the first line.
     #[serde(default)]
     pub log_every_ms: u64,
-    /// Of a thousand groups, how many find no stock after their creation.
+    /// How many groups find no stock after their creation.
     #[serde(default)]
-    pub no_stock_per_mille: u32,
+    pub no_stock_per_mille: PerMille,
+    /// How many starts of containers fail.
+    #[serde(default)]
+    pub start_error_per_mille: PerMille,
+    /// With which reason; `ErrImagePull` without one.
+    #[serde(default)]
+    pub start_error: Option<String>,
 }
 
 /// From and to, in milliseconds; both included.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(from = "[u64; 2]")]
+#[serde(try_from = "[u64; 2]")]
 pub struct Range {
     /// From.
     pub min: u64,
@@ -49,9 +62,55 @@ pub struct Range {
     pub max: u64,
 }
 
-impl From<[u64; 2]> for Range {
-    fn from([min, max]: [u64; 2]) -> Self {
-        Self { min, max: max.max(min) }
+impl Range {
+    /// Nothing but this.
+    pub fn exactly(duration: Duration) -> Self {
+        let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        Self {
+            min: millis,
+            max: millis,
+        }
+    }
+}
+
+impl TryFrom<[u64; 2]> for Range {
+    type Error = String;
+
+    fn try_from([min, max]: [u64; 2]) -> Result<Self, Self::Error> {
+        match min <= max {
+            true => Ok(Self { min, max }),
+            false => Err(format!("the range [{min}, {max}] runs backwards")),
+        }
+    }
+}
+
+/// A share in thousandths.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "u32")]
+pub struct PerMille(u32);
+
+impl PerMille {
+    /// All of them.
+    pub const ALL: Self = Self(1_000);
+
+    fn all() -> Self {
+        Self::ALL
+    }
+
+    /// Whether one whose number is drawn from 0 to 999 belongs to it.
+    pub fn includes(self, drawn: u32) -> bool {
+        drawn < self.0
+    }
+}
+
+impl TryFrom<u32> for PerMille {
+    type Error = String;
+
+    fn try_from(share: u32) -> Result<Self, Self::Error> {
+        match share <= Self::ALL.0 {
+            true => Ok(Self(share)),
+            false => Err(format!("{share} thousandths are more than all")),
+        }
     }
 }
 
@@ -64,6 +123,58 @@ pub struct ExitPlan {
     /// With this code.
     #[serde(default)]
     pub code: i32,
+    /// So many of all do.
+    #[serde(default = "PerMille::all")]
+    pub per_mille: PerMille,
+    /// So many of those that do are out of memory instead.
+    #[serde(default)]
+    pub oom_per_mille: PerMille,
+}
+
+/// How long images take to be pulled.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Images {
+    /// Milliseconds for a GiB.
+    pub ms_per_gib: u64,
+    /// Sizes in MiB of images that are not named.
+    #[serde(default)]
+    pub mib: Range,
+    /// Sizes in MiB by repository, without the tag.
+    #[serde(default)]
+    pub named: BTreeMap<String, u64>,
+}
+
+impl Images {
+    /// Size of an image in MiB: the same for the same reference.
+    pub fn size_mib(&self, image: &str) -> u64 {
+        // A colon before the last slash belongs to a port.
+        let path = image.rfind('/').map_or(0, |at| at + 1);
+        let end = image[path..].find([':', '@']).map_or(image.len(), |at| path + at);
+        if let Some(size) = self.named.get(&image[..end]) {
+            return *size;
+        }
+        let hash = Sha256::digest(image.as_bytes());
+        let drawn = hash.iter().take(4).fold(0, |n, byte| n << 8 | u64::from(*byte));
+        let span = (self.mib.max - self.mib.min).saturating_add(1);
+        self.mib.min + drawn % span
+    }
+
+    /// How long all distinct images of a group take, one after the other.
+    pub fn pull(&self, group: &GroupSpec) -> Duration {
+        let mut images: Vec<&str> = group
+            .init_containers
+            .iter()
+            .chain(&group.containers)
+            .map(|c| c.image.as_str())
+            .collect();
+        images.sort_unstable();
+        images.dedup();
+        let mib = images
+            .iter()
+            .fold(0, |sum: u64, i| sum.saturating_add(self.size_mib(i)));
+        Duration::from_millis(mib.saturating_mul(self.ms_per_gib) / 1_024)
+    }
 }
 
 /// Why a scenario cannot be used.
@@ -76,8 +187,8 @@ pub enum ScenarioError {
     #[error("cannot read scenario {0:?}")]
     Read(String, #[source] std::io::Error),
     /// It is not a scenario.
-    #[error("scenario {0:?} is not valid")]
-    Parse(String, #[source] Box<toml::de::Error>),
+    #[error("scenario {0:?} is not valid: {1}")]
+    Parse(String, Box<toml::de::Error>),
 }
 
 const EMBEDDED: [(&str, &str); 3] = [
@@ -116,105 +227,15 @@ impl Scenario {
         Self {
             about: "Groups run within some 10-50 ms, until they are deleted".to_owned(),
             schedule_ms: Range { min: 10, max: 50 },
-            pull_ms: Range::default(),
-            start_ms: Range::default(),
-            stop_ms: Range::default(),
-            exit: None,
             log_every_ms: 1_000,
-            no_stock_per_mille: 0,
+            ..Self::default()
         }
     }
-}
-
-/// Deviations of one group (tags `mock-eci/<setting>`) and one container (environment `MOCK_ECI_<SETTING>`). A container's
-/// own word wins. Values that are no numbers are ignored: they are hints, not parameters of ECI.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Overrides {
-    /// `schedule-ms` (group only).
-    pub schedule: Option<Duration>,
-    /// `pull-ms` (group only).
-    pub pull: Option<Duration>,
-    /// `launch-error` (group only): reason with which the launch fails, such as `NoStock`.
-    pub launch_error: Option<String>,
-    /// `start-ms`.
-    pub start: Option<Duration>,
-    /// `start-error`: reason with which starts fail, such as `ErrImagePull`.
-    pub start_error: Option<String>,
-    /// `start-error-count`: how many starts fail; absent = all.
-    pub start_error_count: Option<u32>,
-    /// `exit-after-ms`: the container ends by itself.
-    pub exit_after: Option<Duration>,
-    /// `exit-code`.
-    pub exit_code: Option<i32>,
-    /// `exit-count`: how many instances end by themselves; later ones run on. Absent = all.
-    pub exit_count: Option<u32>,
-    /// `oom`: it ends as if out of memory.
-    pub oom: bool,
-    /// `stop-ms`: from SIGTERM to its end.
-    pub stop: Option<Duration>,
-    /// `ready-ms`: readiness probes succeed this long after the start.
-    pub ready: Option<Duration>,
-    /// `log-every-ms`.
-    pub log_every: Option<Duration>,
-}
-
-impl Overrides {
-    /// Those of one container; of the group alone without one.
-    pub fn of(group: &GroupSpec, container: Option<&ContainerSpec>) -> Self {
-        let text = |setting: &str| -> Option<&str> {
-            let variable = container.and_then(|c| {
-                c.env.iter().find_map(|var| match &var.value {
-                    EnvValue::Literal(value) if is_variable(&var.name, setting) => Some(value.0.as_str()),
-                    _ => None,
-                })
-            });
-            let tag = || {
-                let mut tags = group.tags.iter();
-                tags.find_map(|(k, v)| (k.strip_prefix("mock-eci/") == Some(setting)).then_some(v.as_str()))
-            };
-            variable.or_else(tag)
-        };
-        let millis = |setting: &str| text(setting)?.parse().ok().map(Duration::from_millis);
-        let word = |setting: &str| text(setting).filter(|t| !t.is_empty()).map(str::to_owned);
-        // The common case: nothing is said, and nothing is looked up thirteen times.
-        let any = group.tags.iter().any(|(k, _)| k.starts_with("mock-eci/"))
-            || container.is_some_and(|c| c.env.iter().any(|v| v.name.starts_with("MOCK_ECI_")));
-        if !any {
-            return Self::default();
-        }
-        Self {
-            schedule: millis("schedule-ms"),
-            pull: millis("pull-ms"),
-            launch_error: word("launch-error"),
-            start: millis("start-ms"),
-            start_error: word("start-error"),
-            start_error_count: text("start-error-count").and_then(|t| t.parse().ok()),
-            exit_after: millis("exit-after-ms"),
-            exit_code: text("exit-code").and_then(|t| t.parse().ok()),
-            exit_count: text("exit-count").and_then(|t| t.parse().ok()),
-            oom: text("oom").is_some_and(|t| t.eq_ignore_ascii_case("true")),
-            stop: millis("stop-ms"),
-            ready: millis("ready-ms"),
-            log_every: millis("log-every-ms"),
-        }
-    }
-}
-
-/// Whether `MOCK_ECI_EXIT_CODE` is the variable of `exit-code`.
-fn is_variable(name: &str, setting: &str) -> bool {
-    name.strip_prefix("MOCK_ECI_").is_some_and(|rest| {
-        rest.len() == setting.len()
-            && rest
-                .bytes()
-                .zip(setting.bytes())
-                .all(|(a, b)| a == if b == b'-' { b'_' } else { b.to_ascii_uppercase() })
-    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spec::{EnvVar, Secret};
 
     #[test]
     fn every_embedded_scenario_is_valid_and_fast_is_the_default() {
@@ -227,26 +248,56 @@ mod tests {
     }
 
     #[test]
-    fn a_container_deviates_from_its_group() {
-        let container = ContainerSpec {
-            env: vec![EnvVar {
-                name: "MOCK_ECI_EXIT_CODE".into(),
-                value: EnvValue::Literal(Secret("3".into())),
-            }],
-            ..ContainerSpec::default()
+    fn what_is_wrong_with_a_file_is_said_with_its_line() {
+        let error = |text: &str| {
+            let text = format!("about = \"x\"\n{text}\n");
+            Scenario::parse("s", &text).expect_err(&text).to_string()
+        };
+        for (text, said) in [
+            ("schedule-ms = [5, 4]", "the range [5, 4] runs backwards"),
+            ("no-stock-per-mille = 1001", "1001 thousandths are more than all"),
+            ("pull = 5", "unknown field `pull`"),
+            ("[exit]\ncode = 1", "missing field `after-ms`"),
+            ("start-ms = 5", "invalid type"),
+        ] {
+            let error = error(text);
+            assert!(error.contains(said) && error.contains("line 2"), "{error}");
+        }
+        assert!(
+            Scenario::parse("s", "")
+                .expect_err("no about")
+                .to_string()
+                .contains("about")
+        );
+    }
+
+    #[test]
+    fn images_have_sizes() {
+        let images = Images {
+            ms_per_gib: 1_024,
+            mib: Range { min: 10, max: 20 },
+            named: [("r.example:5000/spark".to_owned(), 500)].into(),
+        };
+        for (image, size) in [
+            ("r.example:5000/spark", 500),
+            ("r.example:5000/spark:3.5", 500),
+            ("r.example:5000/spark@sha256:00", 500),
+        ] {
+            assert_eq!(images.size_mib(image), size, "{image}");
+        }
+        for image in ["busybox", "busybox:1", "a/b/c:latest", "/", ":", ""] {
+            assert!((10..=20).contains(&images.size_mib(image)), "{image}");
+            assert_eq!(images.size_mib(image), images.size_mib(image));
+        }
+        let container = |image: &str| crate::spec::ContainerSpec {
+            image: image.to_owned(),
+            ..Default::default()
         };
         let group = GroupSpec {
-            tags: vec![
-                ("mock-eci/exit-code".into(), "1".into()),
-                ("mock-eci/exit-after-ms".into(), "250".into()),
-            ],
+            init_containers: vec![container("r.example:5000/spark:1")],
+            containers: vec![container("r.example:5000/spark:1"), container("r.example:5000/spark:2")],
             ..GroupSpec::default()
         };
-        assert_eq!(Overrides::of(&group, None).exit_code, Some(1));
-        let overrides = Overrides::of(&group, Some(&container));
-        assert_eq!(
-            (overrides.exit_code, overrides.exit_after),
-            (Some(3), Some(Duration::from_millis(250)))
-        );
+        assert_eq!(images.pull(&group), Duration::from_millis(1_000), "each image once");
     }
 }

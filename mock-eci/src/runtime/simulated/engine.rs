@@ -15,7 +15,7 @@ use super::logs::SimLog;
 use crate::{
     clock::Clock,
     runtime::{ContainerEvent, Events, Exit, RuntimeEvent, RuntimeEventKind},
-    scenario::{Overrides, Range, Scenario},
+    scenario::{ExitPlan, Overrides, PerMille, Range, Scenario},
     spec::{ContainerSpec, GroupId, GroupSpec},
     timers::{Timers, after},
 };
@@ -69,6 +69,8 @@ pub(super) enum Due {
     Exit(GroupId, usize, u64, Exit),
 }
 
+/// Bytes of a termination message, as for a kubelet.
+const MAX_MESSAGE: usize = 4_096;
 /// The first address given out, and how many there are before they repeat: 10.200.0.0/13 without its ends.
 const FIRST_ADDRESS: u32 = u32::from_be_bytes([10, 200, 0, 10]);
 const ADDRESSES: u32 = 500_000;
@@ -105,6 +107,12 @@ impl Sim {
             self.random.random_range(range.min..=range.max)
         };
         Duration::from_millis(millis)
+    }
+
+    /// Whether the next one drawn belongs to a share.
+    pub(super) fn is_one_of(&mut self, share: PerMille) -> bool {
+        // Nothing is drawn where nothing depends on it.
+        share > PerMille::default() && share.includes(self.random.random_range(0..1_000))
     }
 
     pub(super) fn find(&self, group: &str, container: &str) -> Option<(GroupId, usize)> {
@@ -173,8 +181,9 @@ impl Inner {
     fn scheduled(&self, sim: &mut Sim, id: GroupId, now: Timestamp) {
         let Some(group) = sim.groups.get(&id) else { return };
         let overrides = Overrides::of(&group.spec, None);
-        let unlucky = sim.scenario.no_stock_per_mille;
-        let unlucky = unlucky > 0 && sim.random.random_range(0..1000) < unlucky;
+        let share = sim.scenario.no_stock_per_mille;
+        let spec = group.spec.clone();
+        let unlucky = sim.is_one_of(share);
         let error = overrides.launch_error.or_else(|| unlucky.then(|| "NoStock".to_owned()));
         if let Some(reason) = error {
             let message = format!("{reason}: the requested resources are not available in this zone");
@@ -183,7 +192,8 @@ impl Inner {
         self.report(&id, RuntimeEventKind::Scheduled, now);
         self.report(&id, RuntimeEventKind::PullStarted, now);
         let range = sim.scenario.pull_ms;
-        match overrides.pull.unwrap_or_else(|| sim.draw(range)) {
+        let images = sim.scenario.images.as_ref().map_or(Duration::ZERO, |i| i.pull(&spec));
+        match overrides.pull.unwrap_or_else(|| sim.draw(range) + images) {
             Duration::ZERO => self.launched(sim, &id, now),
             pull => self.later(sim, after(now, pull), Due::Launched(id)),
         }
@@ -208,7 +218,8 @@ impl Inner {
     pub(super) fn started(&self, sim: &mut Sim, id: &GroupId, index: usize, instance: u32, now: Timestamp) {
         sim.starts += 1;
         let serial = sim.starts;
-        let (scenario_exit, log_every) = (sim.scenario.exit, Duration::from_millis(sim.scenario.log_every_ms));
+        let log_every = Duration::from_millis(sim.scenario.log_every_ms);
+        let luck = Luck::draw(sim);
         let Some(group) = sim.groups.get_mut(id).filter(|g| !g.stopping) else {
             return;
         };
@@ -220,10 +231,10 @@ impl Inner {
         let Some(container) = group.containers.get_mut(index) else {
             return;
         };
-        if let Some(reason) = overrides
+        let start_error = overrides
             .start_error
-            .filter(|_| overrides.start_error_count.is_none_or(|n| instance < n))
-        {
+            .filter(|_| overrides.start_error_count.is_none_or(|n| instance < n));
+        if let Some(reason) = start_error.or(luck.start_error) {
             let message = format!("simulated {reason} of image \"{}\"", spec.image);
             let event = ContainerEvent::StartFailed { reason, message };
             return self.report_container(id, &container.name, instance, event, now);
@@ -253,29 +264,30 @@ impl Inner {
             .readiness_probe
             .as_ref()
             .map(|p| overrides.ready.unwrap_or(p.initial_delay));
-        let plan = scenario_exit.filter(|_| !is_init);
+        let plan = luck.exit.filter(|_| !is_init);
         let exits = overrides.exit_count.is_none_or(|n| instance < n);
-        let after_start = overrides.exit_after.map(|d| Range::from([d.as_millis() as u64; 2]));
-        let exit_after = after_start
+        let exit_after = overrides
+            .exit_after
+            .map(Range::exactly)
             .or(plan.map(|p| p.after_ms))
             .or(is_init.then(Range::default))
             .filter(|_| exits);
-        let code = overrides.exit_code.or(plan.map(|p| p.code)).unwrap_or(0);
+        let oom = overrides.oom || (luck.oom && plan.is_some());
+        let signal = overrides.exit_signal.unwrap_or(0);
+        let by_signal = (signal > 0).then(|| signal.saturating_add(128));
+        let code = overrides.exit_code.or(by_signal).or(plan.map(|p| p.code)).unwrap_or(0);
         if let Some(delay) = probe {
             self.later(sim, after(now, delay), Due::Ready(id.clone(), index, serial));
         }
         if let Some(range) = exit_after {
-            let exit = match overrides.oom {
-                true => Exit {
-                    code: 137,
-                    signal: 9,
-                    oom: true,
-                    message: String::new(),
-                },
-                false => Exit {
-                    code,
-                    ..Exit::default()
-                },
+            let mut message = overrides.exit_message.unwrap_or_default();
+            message.truncate(message.floor_char_boundary(MAX_MESSAGE));
+            let (code, signal) = if oom { (137, 9) } else { (code, signal) };
+            let exit = Exit {
+                code,
+                signal,
+                oom,
+                message,
             };
             let delay = sim.draw(range);
             self.later(sim, after(now, delay), Due::Exit(id.clone(), index, serial, exit));
@@ -338,6 +350,25 @@ impl Inner {
             Duration::ZERO => self.exited(sim, id, index, serial, exit, now),
             delay => self.later(sim, after(now, delay), Due::Exit(id.clone(), index, serial, exit)),
         }
+    }
+}
+
+/// What the scenario has in store for one start of a container.
+struct Luck {
+    start_error: Option<String>,
+    exit: Option<ExitPlan>,
+    oom: bool,
+}
+
+impl Luck {
+    fn draw(sim: &mut Sim) -> Self {
+        let (starts, exit) = (sim.scenario.start_error_per_mille, sim.scenario.exit);
+        let fails = sim.is_one_of(starts);
+        let reason = || sim.scenario.start_error.clone();
+        let start_error = fails.then(|| reason().unwrap_or_else(|| "ErrImagePull".to_owned()));
+        let exit = exit.filter(|plan| plan.per_mille == PerMille::ALL || sim.is_one_of(plan.per_mille));
+        let oom = exit.is_some_and(|plan| sim.is_one_of(plan.oom_per_mille));
+        Self { start_error, exit, oom }
     }
 }
 
