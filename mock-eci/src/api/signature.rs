@@ -121,7 +121,8 @@ pub fn v3_canonical_request(
         if name == "host" {
             out.push_str(host.trim());
         } else if let Some(value) = headers.get(name) {
-            out.push_str(String::from_utf8_lossy(value.as_bytes()).trim());
+            // What HTTP calls white space, and no other: of a value that ends with a no-break space that is a part.
+            out.push_str(String::from_utf8_lossy(value.as_bytes()).trim_matches([' ', '\t']));
         }
         out.push('\n');
     }

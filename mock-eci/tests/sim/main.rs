@@ -3,6 +3,7 @@
 mod bed;
 
 mod adoption;
+mod corpus;
 mod coverage;
 mod create;
 mod faults;
