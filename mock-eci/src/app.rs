@@ -299,12 +299,7 @@ impl Note<'_> {
         let journal = self.app.journal();
         let parameters = match journal.is_on() {
             false => Vec::new(),
-            true => self
-                .call
-                .params
-                .iter()
-                .map(|(n, v)| (n.to_owned(), journal::redact(n, v)))
-                .collect(),
+            true => journal::show(self.call.params.iter()),
         };
         let millis = self.app.clock().now().duration_since(self.since).as_millis();
         tracing::debug!(
@@ -324,9 +319,9 @@ impl Note<'_> {
             code,
             millis: i64::try_from(millis).unwrap_or(i64::MAX),
             parameters,
-            unknown: reading.unknown,
-            unread: reading.unread,
-            misread: reading.misread,
+            unknown: journal::show_names(reading.unknown.iter().map(String::as_str)),
+            unread: journal::show_names(reading.unread.iter().map(String::as_str)),
+            misread: journal::show_names(reading.misread.iter().map(String::as_str)),
         });
     }
 }

@@ -19,6 +19,7 @@ pub mod clock;
 pub mod config;
 pub mod domain;
 pub mod faults;
+mod intake;
 pub mod runtime;
 pub mod scenario;
 mod server;

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::Full;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use thiserror::Error;
@@ -21,12 +21,11 @@ use crate::{
     clock::Clock,
     config::{Config, RuntimeKind},
     domain::cloud::Cloud,
+    intake::{Intake, MAX_BODY, NoBody},
     runtime::{Runtime, RuntimeError, docker, simulated::Simulated},
 };
 
-/// Largest body: config files of 20 volumes of 60 kB, in base64, percent-encoded at worst.
-const MAX_BODY: usize = 8 * 1024 * 1024;
-/// Largest head. The `http` crate takes at most 65,534 bytes of request target whatever this says: longer ones are answered
+/// Largest head; hyper may read as much again before it looks. The `http` crate takes at most 65,534 bytes of request target whatever this says: longer ones are answered
 /// with 414. Real ECI has a limit of its own there; big requests belong into a form body.
 const MAX_HEAD: usize = 128 * 1024;
 /// Most headers.
@@ -36,8 +35,6 @@ const MAX_CONNECTIONS: usize = 4_096;
 /// How long a connection may be idle or take to send its head. Longer than clients keep idle connections (90 s is usual), so
 /// that it is they who close and no call runs into a closing connection.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(150);
-/// How long a caller may take to send its body.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long calls in progress may take once the server ends.
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -164,7 +161,7 @@ impl Drop for Server {
 }
 
 async fn accept(listener: TcpListener, app: App, stop: CancellationToken, connections: TaskTracker) {
-    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let (slots, intake) = (Arc::new(Semaphore::new(MAX_CONNECTIONS)), Intake::default());
     loop {
         let Ok(slot) = slots.clone().acquire_owned().await else {
             return;
@@ -175,9 +172,9 @@ async fn accept(listener: TcpListener, app: App, stop: CancellationToken, connec
         };
         match accepted {
             Ok((stream, peer)) => {
-                let (app, stop) = (app.clone(), stop.clone());
+                let (app, intake, stop) = (app.clone(), intake.clone(), stop.clone());
                 connections.spawn(async move {
-                    serve(stream, peer, app, stop).await;
+                    serve(stream, peer, app, intake, stop).await;
                     drop(slot);
                 });
             }
@@ -190,12 +187,12 @@ async fn accept(listener: TcpListener, app: App, stop: CancellationToken, connec
     }
 }
 
-async fn serve(stream: TcpStream, peer: SocketAddr, app: App, stop: CancellationToken) {
+async fn serve(stream: TcpStream, peer: SocketAddr, app: App, intake: Intake, stop: CancellationToken) {
     // Answers are small and awaited: waiting to fill a segment only adds delay.
     let _ = stream.set_nodelay(true);
     let service = service_fn(move |request| {
-        let app = app.clone();
-        async move { answer(app, request, Peer::Address(peer.ip())).await }
+        let (app, intake) = (app.clone(), intake.clone());
+        async move { answer(app, intake, request, Peer::Address(peer.ip())).await }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -216,7 +213,12 @@ async fn serve(stream: TcpStream, peer: SocketAddr, app: App, stop: Cancellation
     }
 }
 
-async fn answer(app: App, request: Request<Incoming>, peer: Peer) -> Result<Response<Full<Bytes>>, Disconnected> {
+async fn answer(
+    app: App,
+    intake: Intake,
+    request: Request<Incoming>,
+    peer: Peer,
+) -> Result<Response<Full<Bytes>>, Disconnected> {
     let (head, body) = request.into_parts();
     let refuse = |error: ApiError| {
         let host = head
@@ -226,15 +228,14 @@ async fn answer(app: App, request: Request<Incoming>, peer: Peer) -> Result<Resp
             .unwrap_or_default();
         Ok(response::error(&error, &response::request_id(), host).map(Full::new))
     };
-    let body = match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, MAX_BODY).collect()).await {
-        Ok(Ok(body)) => body.to_bytes(),
-        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
-            return refuse(ApiError::body_too_large(MAX_BODY));
-        }
-        // The caller is gone or too slow to be worth an answer.
-        _ => return Err(Disconnected),
+    // Held until the answer is made: what was decoded of the body takes as much again.
+    let taken = match intake.take(body).await {
+        Ok(taken) => taken,
+        Err(NoBody::TooLarge) => return refuse(ApiError::body_too_large(MAX_BODY)),
+        Err(NoBody::Busy) => return refuse(ApiError::busy()),
+        Err(NoBody::Broken) => return Err(Disconnected),
     };
-    app.handle(Request::from_parts(head, body), peer)
+    app.handle(Request::from_parts(head, taken.body.clone()), peer)
         .await
         .map(|response| response.map(Full::new))
 }

@@ -82,6 +82,14 @@ impl ApiError {
         )
     }
 
+    pub(crate) fn busy() -> Self {
+        Self::new(
+            "ServiceUnavailable",
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Too many large requests are being received at the same time.",
+        )
+    }
+
     pub(crate) fn too_many_parameters(limit: usize) -> Self {
         Self::bad(
             "InvalidParameter",

@@ -11,6 +11,9 @@ use super::error::ApiError;
 /// Most parameters one request may have: far above the largest legal one (20 containers of 240 variables).
 pub const MAX_PARAMETERS: usize = 20_000;
 
+/// Bytes that an item of a JSON array in a parameter may have; ids have 24.
+const MAX_JSON_TEXT: usize = 512;
+
 /// All parameters of one request, sorted by name.
 #[derive(Clone, Debug, Default)]
 pub struct Params {
@@ -302,6 +305,13 @@ impl<'a> Scope<'a> {
         let Some(text) = self.filled(member) else {
             return Ok(None);
         };
+        // Before it is decoded: eight megabytes of empty strings would take eight times that.
+        if text.len() > limit.saturating_mul(MAX_JSON_TEXT) {
+            return Err(ApiError::invalid(
+                &self.name(member),
+                format_args!("at most {limit} items are allowed, of {MAX_JSON_TEXT} bytes each"),
+            ));
+        }
         let items: Vec<String> = serde_json::from_str(text)
             .map_err(|_| ApiError::invalid(&self.name(member), "it must be a JSON array of strings"))?;
         if items.len() > limit {

@@ -10,12 +10,16 @@ use super::{
     error::ApiError,
     params::Params,
     replay::{Nonces, WINDOW},
+    response::shorten,
     signature::{self, Authorization},
 };
 use crate::{clock::Clock, config::AccessKey};
 
 /// The only version of ECI's OpenAPI.
 pub const VERSION: &str = "2018-08-08";
+
+/// Characters of a string to sign that an error quotes: it may have 100 kB, and these are enough to see the difference.
+const MAX_QUOTED: usize = 4_096;
 
 /// Parameters of the protocol itself, sorted: they say who calls and when, not what is asked for.
 pub const PARAMETERS: [&str; 11] = [
@@ -143,7 +147,7 @@ impl Verifier {
         let key = self.key(&claim)?;
         let string_to_sign = signature::v1_string_to_sign(method, params);
         if !signature::equal(signature, &signature::v1_signature(&key.secret, &string_to_sign)) {
-            return Err(ApiError::signature_mismatch(&shorten(&string_to_sign)));
+            return Err(ApiError::signature_mismatch(&shorten(&string_to_sign, MAX_QUOTED)));
         }
         self.use_nonce(&claim)
     }
@@ -209,7 +213,7 @@ impl Verifier {
         };
         // The Python SDK leaves names raw where the public document encodes them; only names with `#` and the like differ.
         if !matches(&canonical) && !matches(&sign(false)) {
-            return Err(ApiError::signature_mismatch(&shorten(&canonical)));
+            return Err(ApiError::signature_mismatch(&shorten(&canonical, MAX_QUOTED)));
         }
         self.use_nonce(&claim)
     }
@@ -293,12 +297,4 @@ pub fn host<B>(request: &Request<B>) -> &str {
     header_text(request.headers(), header::HOST.as_str())
         .or_else(|| request.uri().authority().map(http::uri::Authority::as_str))
         .unwrap_or_default()
-}
-
-/// A string to sign may be 100 kB: enough of it to see the difference.
-fn shorten(text: &str) -> String {
-    match text.char_indices().nth(4096) {
-        Some((at, _)) => format!("{}...", &text[..at]),
-        None => text.to_owned(),
-    }
 }

@@ -11,8 +11,11 @@ use jiff::{SignedDuration, Timestamp};
 /// How far a request's time may be from the server's, and how long a nonce may not be used again.
 pub(super) const WINDOW: Duration = Duration::from_secs(15 * 60);
 
-/// Two generations of nonces: one is filled for a window, then kept for another, so each is remembered for at least one
-/// window and memory is bounded by the calls of two. Nonces are kept as keyed 64-bit hashes: among 100,000 of them two
+/// Most nonces of a generation: more than 1,000 calls a second for a whole window, some 20 MB.
+const MOST: usize = 1_000_000;
+
+/// Two generations of nonces: one is filled for a window (or until it is full), then kept for another, so each is remembered
+/// for at least one window (or the newest million is) and memory is bounded. Nonces are kept as keyed 64-bit hashes: among 100,000 of them two
 /// collide by chance once in 3.7 billion.
 #[derive(Debug)]
 pub(super) struct Nonces {
@@ -35,7 +38,8 @@ impl Nonces {
 
     /// Notes a nonce of an access key; false = it was used before.
     pub(super) fn note(&mut self, access_key_id: &str, nonce: &str, now: Timestamp) -> bool {
-        if now.duration_since(self.since) >= SignedDuration::try_from(WINDOW).unwrap_or(SignedDuration::MAX) {
+        let window = SignedDuration::try_from(WINDOW).unwrap_or(SignedDuration::MAX);
+        if now.duration_since(self.since) >= window || self.current.len() >= MOST {
             self.previous = std::mem::take(&mut self.current);
             self.since = now;
         }

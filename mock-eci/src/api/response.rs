@@ -1,10 +1,15 @@
 //! Envelopes of answers.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 
 use super::{Answer, error::ApiError};
+
+/// Most characters of a message: some quote what the caller sent, which may be megabytes.
+const MAX_MESSAGE: usize = 8 * 1024;
 
 /// The only content type.
 const JSON: HeaderValue = HeaderValue::from_static("application/json;charset=utf-8");
@@ -37,20 +42,28 @@ pub fn error(error: &ApiError, request_id: &str, host: &str) -> Response<Bytes> 
         request_id: &'a str,
         host_id: &'a str,
         code: &'a str,
-        message: &'a str,
+        message: Cow<'a, str>,
         recommend: String,
     }
     let body = Body {
         request_id,
         host_id: host,
         code: &error.code,
-        message: &error.message,
+        message: shorten(&error.message, MAX_MESSAGE),
         recommend: format!(
             "https://api.aliyun.com/troubleshoot?q={}&product=Eci&requestId={request_id}",
             error.code
         ),
     };
     json(error.status, serde_json::to_vec(&body).unwrap_or_default().into())
+}
+
+/// The first so many characters of a text, with `...` where there were more.
+pub(crate) fn shorten(text: &str, most: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(most) {
+        Some((at, _)) => format!("{}...", &text[..at]).into(),
+        None => text.into(),
+    }
 }
 
 /// A new request id: an upper-case UUID.

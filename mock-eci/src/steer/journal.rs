@@ -8,6 +8,8 @@ use std::{
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::api::response::shorten;
+
 /// One call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -38,6 +40,15 @@ pub struct Entry {
     #[serde(skip)]
     pub misread: Vec<String>,
 }
+
+/// Characters of a value that are shown.
+const MAX_VALUE: usize = 4_096;
+/// Of a name or an action.
+const MAX_NAME: usize = 256;
+/// What the parameters of one call may take in memory, more or less; with the default number of calls that is 64 MB in all.
+const MAX_PARAMETERS_BYTES: usize = 64 * 1024;
+/// What a pair takes beside its text.
+const PAIR_BYTES: usize = 80;
 
 /// The newest calls; older ones are dropped.
 #[derive(Debug)]
@@ -71,6 +82,7 @@ impl Journal {
             entries.pop_front();
         }
         entry.number = *count;
+        entry.action = shorten(&entry.action, MAX_NAME).into_owned();
         entries.push_back(entry);
     }
 
@@ -100,6 +112,41 @@ impl Journal {
     }
 }
 
+/// Parameters as they may be shown: no secrets, and no more than a person would read. Whoever calls, even without a key,
+/// decides how much there is.
+pub(crate) fn show<'a>(parameters: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<(String, String)> {
+    let (mut shown, mut bytes, mut left_out) = (Vec::new(), 0, 0_usize);
+    for (name, value) in parameters {
+        let value = redact(name, value);
+        let pair = (
+            shorten(name, MAX_NAME).into_owned(),
+            shorten(&value, MAX_VALUE).into_owned(),
+        );
+        bytes += pair.0.len() + pair.1.len() + PAIR_BYTES;
+        if bytes > MAX_PARAMETERS_BYTES {
+            left_out += 1;
+        } else {
+            shown.push(pair);
+        }
+    }
+    if left_out > 0 {
+        shown.push(("...".to_owned(), format!("{left_out} more parameters")));
+    }
+    shown
+}
+
+/// Names as they may be shown, within the same bound.
+pub(crate) fn show_names<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut bytes = 0;
+    names
+        .map(|name| shorten(name, MAX_NAME).into_owned())
+        .take_while(|name| {
+            bytes += name.len() + PAIR_BYTES;
+            bytes <= MAX_PARAMETERS_BYTES
+        })
+        .collect()
+}
+
 /// A parameter as it may be shown: values that may be secrets by their length only.
 pub(crate) fn redact(name: &str, value: &str) -> String {
     let last = name.rsplit('.').next().unwrap_or(name);
@@ -119,6 +166,23 @@ pub(crate) fn redact(name: &str, value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_call_takes_no_more_than_its_share() {
+        let long = "x".repeat(1 << 20);
+        let shown = show([("A", long.as_str()), (long.as_str(), "b"), ("Tag.1.Value", "c")].into_iter());
+        assert_eq!(shown[0].1.chars().count(), MAX_VALUE + 3);
+        assert_eq!(shown[1].0.chars().count(), MAX_NAME + 3);
+        assert_eq!(shown[2], ("Tag.1.Value".to_owned(), "c".to_owned()));
+
+        let names: Vec<String> = (0..20_000).map(|n| format!("N{n}")).collect();
+        let shown = show(names.iter().map(|n| (n.as_str(), "value")));
+        let bytes: usize = shown.iter().map(|(n, v)| n.len() + v.len() + PAIR_BYTES).sum();
+        assert!(bytes <= MAX_PARAMETERS_BYTES + 200, "{bytes}");
+        let last = &shown.last().expect("some").1;
+        assert_eq!(*last, format!("{} more parameters", 20_000 - (shown.len() - 1)));
+        assert!(show_names(names.iter().map(String::as_str)).len() < 1_000);
+    }
 
     #[test]
     fn secrets_are_lengths() {

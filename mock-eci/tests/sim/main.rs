@@ -7,6 +7,7 @@ mod corpus;
 mod coverage;
 mod create;
 mod faults;
+mod hostile;
 mod idempotency;
 mod ledger;
 mod lifecycle;
