@@ -173,6 +173,8 @@ impl<'a> Scope<'a> {
     pub fn boolean(&self, member: &str) -> Result<Option<bool>, ApiError> {
         match self.filled(member) {
             None => Ok(None),
+            // The old Python SDK sends this for a VolumeMount whose ReadOnly its user left out.
+            Some("None") => Ok(None),
             Some(v) if v.eq_ignore_ascii_case("true") => Ok(Some(true)),
             Some(v) if v.eq_ignore_ascii_case("false") => Ok(Some(false)),
             Some(_) => Err(ApiError::invalid(&self.name(member), "it must be true or false")),
@@ -382,6 +384,19 @@ mod tests {
     fn scalars_and_structures_are_not_confused() {
         let p = params("Arg.1=a&Arg.2.X=b");
         assert!(Reader::new(&p).root().texts("Arg", 9).is_err());
+    }
+
+    #[test]
+    fn booleans_are_written_in_any_case_or_not_at_all() {
+        let p = params("A=True&B=false&C=&D=None&E=yes");
+        let reader = Reader::new(&p);
+        let given = |name: &str| reader.root().boolean(name).map_err(|e| e.code);
+        assert_eq!(given("A"), Ok(Some(true)));
+        assert_eq!(given("B"), Ok(Some(false)));
+        for unset in ["C", "D", "F"] {
+            assert_eq!(given(unset), Ok(None), "{unset}");
+        }
+        assert_eq!(given("E"), Err("InvalidParameter".into()));
     }
 
     #[test]
