@@ -1,8 +1,12 @@
 #!/usr/bin/env bash
-# mock-eci against the official Python SDKs: `alibabacloud_eci20180808` (ACS3-HMAC-SHA256,
-# and HMAC-SHA1 in its v2 mode) and `aliyun-python-sdk-eci` (HMAC-SHA1).
+# mock-eci against the official SDKs: Python's `alibabacloud_eci20180808` (ACS3-HMAC-SHA256, and
+# HMAC-SHA1 in its v2 mode) and `aliyun-python-sdk-eci` (HMAC-SHA1), Go's `eci-20180808`; and the
+# examples for users.
 #
-#   run.sh [TEST...]      names as unittest takes them, such as TeaSdk.test_life
+#   run.sh [TEST...]      names as unittest takes them, such as test_examples.Go
+#   run.sh java           the example in Java
+#
+# SDKS=tea,go makes the script run with these alone (tea, tea-v2, old, go).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 # shellcheck source=tests/testbed/lib.sh
@@ -17,9 +21,40 @@ make_venv() {
 		--requirement tests/sdk/requirements.txt
 }
 
+make_go() {
+	go -C tests/sdk/go build -o "$CACHED_OUT/driver" .
+	go -C tests/sdk/go build -o "$CACHED_OUT/example" "$PWD/mock-eci/examples/go/main.go"
+}
+
+make_java() {
+	mvn --batch-mode --quiet --file mock-eci/examples/java/pom.xml \
+		dependency:build-classpath -Dmdep.outputFile="$CACHED_OUT/classpath"
+}
+
 # A virtual environment is of one Python; moved to its place it still works when called by its python.
-venv=$(cached --about '20 s' --text 'installing the official SDKs' --key "$(python3 -V)" \
+venv=$(cached --about '20 s' --text 'installing the official SDKs for Python' --key "$(python3 -V)" \
 	sdk-venv tests/sdk/requirements.txt -- make_venv)/venv
+tests=(test_authentication test_script test_examples)
+
+if [[ ${1-} == java ]]; then
+	need_command javac 'install a JDK, 17 or later (Debian: default-jdk-headless)'
+	need_command mvn 'install Maven (Debian: maven)'
+	classpath=$(cached --about '20 s' --text 'fetching the official SDK for Java' \
+		sdk-java mock-eci/examples/java/pom.xml -- make_java)/classpath
+	JAVA_SDK_CLASSPATH=$(<"$classpath")
+	export JAVA_SDK_CLASSPATH
+	tests=(test_java)
+	shift
+else
+	need_go
+	go=$(cached --about '1 min' --text 'building the official SDK for Go' --key "$(go env GOVERSION)" \
+		sdk-go tests/sdk/go mock-eci/examples/go -- make_go)
+	export GO_SDK_DRIVER=$go/driver GO_SDK_EXAMPLE=$go/example
+fi
+(($# == 0)) || tests=("$@")
 
 cargo build --quiet --package mock-eci
-MOCK_ECI=${CARGO_TARGET_DIR:-target}/debug/mock-eci exec "$venv/bin/python" tests/sdk/test_sdk.py "$@"
+MOCK_ECI=$(realpath "${CARGO_TARGET_DIR:-target}")/debug/mock-eci
+export MOCK_ECI
+cd tests/sdk
+exec "$venv/bin/python" -B -m unittest -v "${tests[@]}"
