@@ -8,6 +8,8 @@ use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+pub use crate::domain::stock::Wishes;
+
 /// Id of a container group: `eci-` and 20 lower-case alphanumerics. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
@@ -116,6 +118,15 @@ pub struct GroupSpec {
     pub resource_group_id: String,
     /// The rounded size of the whole group: what it may use and what is billed.
     pub size: Size,
+    /// The size that was asked for, before it was rounded up; zero = none was.
+    #[serde(default)]
+    pub asked: Size,
+    /// `InstanceType`, where the group was bought by it.
+    #[serde(default)]
+    pub instance_type: Option<String>,
+    /// Where the group may go; `zone_id` and `vswitch_id` say where it went.
+    #[serde(default)]
+    pub wishes: Wishes,
     /// `EphemeralStorage`: GiB above the 30 free ones.
     pub extra_ephemeral_storage_gib: u64,
     /// `RestartPolicy`. The domain carries it out; a runtime never restarts anything by itself.
@@ -128,6 +139,12 @@ pub struct GroupSpec {
     pub spot_strategy: String,
     /// `SpotPriceLimit`, as the caller wrote it.
     pub spot_price_limit: Option<String>,
+    /// `SpotDuration`: hours for which a spot group is left alone; none = ECI's default of one.
+    #[serde(default)]
+    pub spot_duration: Option<u64>,
+    /// `MaxPendingMinute`. The domain carries it out.
+    #[serde(default)]
+    pub max_pending: Option<Duration>,
     /// `RamRoleName`.
     pub ram_role_name: String,
     /// `ShareProcessNamespace`.

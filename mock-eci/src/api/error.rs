@@ -232,6 +232,41 @@ impl ApiError {
         Self::forbidden("QuotaExceeded", format!("{what} quota exceeded."))
     }
 
+    pub(crate) fn incorrect_status(id: &str, status: &str) -> Self {
+        Self::bad(
+            "IncorrectStatus",
+            format!("The container group {id:?} is {status}: only Pending and Running ones can be changed."),
+        )
+    }
+
+    pub(crate) fn no_stock() -> Self {
+        Self::forbidden(
+            "OperationDenied.NoStock",
+            "The requested resource is sold out in the specified zone; try other types of resources or other zones.",
+        )
+    }
+
+    pub(crate) fn spot_not_matched() -> Self {
+        Self::forbidden(
+            "Spot.NotMatched",
+            "The specified SpotPriceLimit is below the market price of this size in the specified zone.",
+        )
+    }
+
+    pub(crate) fn no_address() -> Self {
+        Self::forbidden(
+            "InvalidVSwitchId.IpNotEnough",
+            "The specified VSwitch has no free IP address.",
+        )
+    }
+
+    pub(crate) fn zone_mismatch() -> Self {
+        Self::forbidden(
+            "OperationDenied.VswZoneMisMatch",
+            "The specified VSwitchId is not in the specified ZoneId.",
+        )
+    }
+
     pub(crate) fn idempotent_mismatch() -> Self {
         Self::bad(
             "IdempotentParameterMismatch",

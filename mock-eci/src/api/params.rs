@@ -35,6 +35,18 @@ impl Params {
         Ok(())
     }
 
+    /// Adds one pair.
+    ///
+    /// # Errors
+    /// More than [`MAX_PARAMETERS`].
+    pub fn push(&mut self, name: impl Into<Box<str>>, value: &str) -> Result<(), ApiError> {
+        if self.pairs.len() >= MAX_PARAMETERS {
+            return Err(ApiError::too_many_parameters(MAX_PARAMETERS));
+        }
+        self.pairs.push((name.into(), value.into()));
+        Ok(())
+    }
+
     /// Sorts by name; call it once after the last addition.
     pub fn sort(&mut self) {
         self.pairs.sort();

@@ -95,8 +95,16 @@ pub static ACTIONS: [Action; 40] = [
         actions::describe_regions::call,
     ),
     Action::supported("ListUsage", Rate::Free, actions::list_usage::call),
-    Action::missing("UpdateContainerGroup"),
-    Action::missing("RestartContainerGroup"),
+    Action::supported(
+        "UpdateContainerGroup",
+        Rate::PerMinute(1_000),
+        actions::update_container_group::call,
+    ),
+    Action::supported(
+        "RestartContainerGroup",
+        Rate::PerMinute(1_000),
+        actions::restart_container_group::call,
+    ),
     Action::missing("ResizeContainerGroupVolume"),
     Action::missing("ExecContainerCommand"),
     Action::missing("CommitContainer"),

@@ -1,6 +1,9 @@
 //! The handle on the domain: what the API and steering call, and the task that feeds it with events and timers.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use tokio::sync::{Notify, mpsc};
 
@@ -8,7 +11,8 @@ use super::{
     container::{State as ContainerState, Terminated},
     lifecycle::Status,
     query::{Filter, Page, PageToken},
-    state::State,
+    state::{State, Unchangeable},
+    stock::{Nowhere, Told},
     tokens::{Fingerprint, Key, Known, Processing},
 };
 use crate::{
@@ -58,6 +62,17 @@ pub enum Refused {
     TokenMismatch,
     /// The first request with this token is still being answered.
     TokenProcessing,
+    /// There is no place for it.
+    Nowhere(Nowhere),
+}
+
+/// Why a group is not updated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotUpdated<E> {
+    /// The group cannot be changed, now or at all.
+    Group(Unchangeable),
+    /// What was asked for is not possible.
+    Spec(E),
 }
 
 /// What an action led to that is carried out once per token.
@@ -155,7 +170,7 @@ impl Cloud {
     ///
     /// # Errors
     /// [`Refused`].
-    pub fn create(&self, spec: GroupSpec, token: Option<(&str, Fingerprint)>) -> Result<Created, Refused> {
+    pub fn create(&self, mut spec: GroupSpec, token: Option<(&str, Fingerprint)>) -> Result<Created, Refused> {
         let now = self.0.clock.now();
         let mut state = self.state();
         if let Some((token, fingerprint)) = token {
@@ -174,6 +189,7 @@ impl Cloud {
         if state.used_milli_cpu() + spec.size.milli_cpu > state.max_milli_cpu {
             return Err(Refused::Quota);
         }
+        let told = state.place(&mut spec, now).map_err(Refused::Nowhere)?;
         let spec = Arc::new(spec);
         let id = state.add(None, spec.clone(), now);
         let processing = token.map(|(t, fingerprint)| {
@@ -187,11 +203,15 @@ impl Cloud {
             state.edit(&id, now, |group| group.token = token.map(Box::new));
             record = state.group(id.as_str()).and_then(Group::record).unwrap_or_default();
         }
-        self.0.runtime.launch(Launch {
-            id: id.clone(),
-            spec,
-            record,
-        });
+        if told == Told::Later {
+            state.search_in_vain(&id, now);
+        } else {
+            self.0.runtime.launch(Launch {
+                id: id.clone(),
+                spec,
+                record,
+            });
+        }
         drop(state);
         self.0.earlier.notify_one();
         Ok(Created { id, processing })
@@ -247,6 +267,40 @@ impl Cloud {
     pub fn delete(&self, id: &str, force: bool) -> bool {
         let now = self.0.clock.now();
         self.state().delete(id, force, now, &*self.0.runtime)
+    }
+
+    /// Restarts a group.
+    ///
+    /// # Errors
+    /// [`Unchangeable`].
+    pub fn restart(&self, id: &str) -> Result<(), Unchangeable> {
+        let now = self.0.clock.now();
+        self.state().restart(id, now, &*self.0.runtime)
+    }
+
+    /// Makes a group what `change` makes of its spec.
+    ///
+    /// # Errors
+    /// [`NotUpdated`].
+    pub fn update<E>(
+        &self,
+        id: &str,
+        change: impl FnOnce(&GroupSpec) -> Result<GroupSpec, E>,
+    ) -> Result<(), NotUpdated<E>> {
+        let now = self.0.clock.now();
+        let mut state = self.state();
+        let old = &state.changeable(id).map_err(NotUpdated::Group)?.spec;
+        let spec = change(old).map_err(NotUpdated::Spec)?;
+        let updated = state.update(id, spec, now, &*self.0.runtime);
+        updated.map_err(NotUpdated::Group)
+    }
+
+    /// Takes a group's spot resources back after a notice; false = there is no such live group.
+    pub fn reclaim(&self, id: &str, notice: Duration) -> bool {
+        let now = self.0.clock.now();
+        let done = self.state().reclaim(id, notice, now, &*self.0.runtime);
+        self.0.earlier.notify_one();
+        done
     }
 
     /// One page of groups; see [`State::select`].
@@ -333,6 +387,9 @@ impl Cloud {
         let now = self.0.clock.now();
         let mut state = self.state();
         let id = state.add(Some(found.id.clone()), Arc::new(record.spec), record.created_at);
+        state
+            .ledger
+            .with(&id, |entry| entry.past_sizes.clone_from(&record.past_sizes));
         if let (Some(token), Some(fingerprint)) = (
             &record.client_token,
             record.fingerprint.as_deref().and_then(Fingerprint::from_hex),
@@ -361,6 +418,7 @@ impl Cloud {
         state.edit(&id, now, |group| {
             group.ip = found.ip;
             group.token = token.map(Box::new);
+            group.past_sizes = record.past_sizes;
             for known in found.containers {
                 let Some(index) = group.index_of(&known.name) else {
                     continue;
@@ -369,6 +427,7 @@ impl Cloud {
                 container.instance = known.instance;
                 let ran = known.started_at.is_some();
                 container.restarts = known.instance.saturating_sub(u32::from(!ran));
+                container.ran = known.started_at.is_some();
                 container.ever_started = known.started_at.is_some() || known.instance > 0;
                 container.container_id = known.container_id.clone();
                 container.image_id = known.image_id;
@@ -398,8 +457,8 @@ impl Cloud {
         let now = self.0.clock.now();
         let state = self.state();
         (
-            state.spot.price_nano_per_hour(zone, size, now),
-            state.spot.list_nano_per_hour(size),
+            state.ledger.market.price_nano_per_hour(zone, size, now),
+            state.ledger.market.list_nano_per_hour(size),
         )
     }
 

@@ -79,12 +79,31 @@ pub struct Container {
     pub container_id: String,
     /// Image id or digest.
     pub image_id: String,
-    /// Whether it is being started, or will be when its back-off is over.
+    /// Whether it will be started again: now, when its back-off is over, or when it is replaced.
     pub restarting: bool,
+    /// Whether the newest instance has run.
+    pub ran: bool,
+    /// Whether it is to be started when its turn comes.
+    pub awaiting: bool,
+    /// Whether a start was ordered whose outcome is not known yet.
+    in_flight: bool,
+    /// The instance that starts when its back-off is over.
+    backing_off: Option<u32>,
+    /// It makes room: whether and how its place is taken.
+    replace: Option<Replace>,
     /// Next back-off after a crash; none = the next restart is immediate.
     crash_backoff: Option<Duration>,
     /// Next back-off after a failed start.
     start_backoff: Duration,
+}
+
+/// What comes after a container that a restart or an update ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replace {
+    /// A new instance.
+    Anew,
+    /// Nothing: its policy is Never.
+    Never,
 }
 
 /// Start this instance after this time.
@@ -111,6 +130,10 @@ pub struct Context<'a> {
     pub name: &'a str,
     /// Image, for messages.
     pub image: &'a str,
+    /// The group's name, for messages.
+    pub pod: &'a str,
+    /// The group's id, for messages.
+    pub uid: &'a str,
 }
 
 impl Container {
@@ -129,6 +152,11 @@ impl Container {
             container_id: String::new(),
             image_id: String::new(),
             restarting: false,
+            ran: false,
+            awaiting: true,
+            in_flight: false,
+            backing_off: None,
+            replace: None,
             crash_backoff: None,
             start_backoff: BACKOFF_FIRST,
         }
@@ -136,8 +164,77 @@ impl Container {
 
     /// Notes that an instance is being started now.
     pub fn starting(&mut self, instance: u32) {
+        self.ran &= instance == self.instance;
         self.instance = instance;
         self.restarting = true;
+        self.awaiting = false;
+        self.in_flight = true;
+        self.backing_off = None;
+    }
+
+    /// Notes that an instance starts when its back-off is over.
+    pub fn back_off(&mut self, instance: u32) {
+        self.backing_off = Some(instance);
+    }
+
+    /// Whether this instance waits for the end of its back-off.
+    pub fn backs_off(&self, instance: u32) -> bool {
+        self.backing_off == Some(instance)
+    }
+
+    /// Whether its start failed and is tried again.
+    pub fn fails_to_start(&self) -> bool {
+        self.backing_off.is_some() && !self.ran
+    }
+
+    /// Notes that nothing of it is started any more.
+    pub fn give_up(&mut self) {
+        self.restarting = false;
+        self.awaiting = false;
+        self.backing_off = None;
+        self.replace = None;
+    }
+
+    /// Orders that it makes room. With `never` (the policy) what has run is not started again; what has not is.
+    pub fn make_room(&mut self, never: bool) {
+        if never && self.ran {
+            // One that has ended already stays as it ended.
+            self.replace = self.is_running().then_some(Replace::Never);
+        } else {
+            self.replace = Some(Replace::Anew);
+        }
+        self.backing_off = None;
+    }
+
+    /// Whether it was told to make room.
+    pub fn makes_room(&self) -> bool {
+        self.replace.is_some()
+    }
+
+    /// Whether nothing of it runs or is about to.
+    pub fn is_quiet(&self) -> bool {
+        !self.is_running() && !self.in_flight
+    }
+
+    /// Takes its own place after it made room: a fresh container with the next number, waiting for its turn. False = its
+    /// place stays as it is.
+    pub fn renew(&mut self, reason: &'static str) -> bool {
+        if self.replace.take() != Some(Replace::Anew) {
+            return false;
+        }
+        let last = match &self.state {
+            State::Terminated(ended) => Some(ended.clone()),
+            _ => self.last.take(),
+        };
+        *self = Self {
+            instance: self.instance + u32::from(self.ran),
+            last,
+            restarts: self.restarts,
+            container_id: std::mem::take(&mut self.container_id),
+            image_id: std::mem::take(&mut self.image_id),
+            ..Self::new(reason)
+        };
+        true
     }
 
     /// Takes in what happened to an instance. Events of older instances are late and ignored.
@@ -157,6 +254,8 @@ impl Container {
                 self.state = State::Running { started_at: at };
                 self.ever_started = true;
                 self.restarts = instance;
+                self.ran = true;
+                self.in_flight = false;
                 self.ready = !of.is_init && !of.has_readiness_probe;
                 self.container_id = container_id;
                 self.image_id = image_id;
@@ -174,7 +273,8 @@ impl Container {
     }
 
     fn start_failed(&mut self, reason: &str, message: String, of: Context<'_>) -> Option<Restart> {
-        if of.ending {
+        self.in_flight = false;
+        if of.ending || self.replace.is_some() {
             return None;
         }
         self.state = State::Waiting {
@@ -194,7 +294,7 @@ impl Container {
 
     /// The kubelet looks at a failed pull again before its next attempt, and says so; false = there is nothing to say.
     pub fn pull_backs_off(&mut self, instance: u32, image: &str) -> bool {
-        if instance != self.instance {
+        if instance != self.instance || !self.backs_off(instance) {
             return false;
         }
         match &mut self.state {
@@ -221,6 +321,12 @@ impl Container {
         let success = ended.exit.code == 0;
         let ran = started_at.map_or(SignedDuration::ZERO, |s| at.duration_since(s));
         self.ready = false;
+        self.in_flight = false;
+        if let Some(replace) = self.replace {
+            self.restarting = replace == Replace::Anew;
+            self.state = State::Terminated(ended);
+            return None;
+        }
         let restart = !of.ending
             && match of.policy {
                 RestartPolicy::Never => false,
@@ -247,7 +353,13 @@ impl Container {
             self.last = Some(ended);
             self.state = State::Waiting {
                 reason: "CrashLoopBackOff",
-                message: format!("back-off {}s restarting failed container={}", after.as_secs(), of.name),
+                message: format!(
+                    "back-off {} restarting failed container={} pod={}_default({})",
+                    go_duration(after),
+                    of.name,
+                    of.pod,
+                    of.uid
+                ),
             };
         }
         Some(Restart {
@@ -281,7 +393,8 @@ impl Container {
 
     /// Ends it in the record where no event will (its network or engine is gone).
     pub fn lost(&mut self, at: Timestamp) {
-        self.restarting = false;
+        self.give_up();
+        self.in_flight = false;
         if self.is_running() {
             let State::Running { started_at } = self.state else {
                 return;
@@ -299,6 +412,14 @@ impl Container {
             });
             self.ready = false;
         }
+    }
+}
+
+/// Seconds as Go writes them, and with it the kubelet: `10s`, `2m40s`, `5m0s`.
+fn go_duration(duration: Duration) -> String {
+    match (duration.as_secs() / 60, duration.as_secs() % 60) {
+        (0, seconds) => format!("{seconds}s"),
+        (minutes, seconds) => format!("{minutes}m{seconds}s"),
     }
 }
 
@@ -330,6 +451,8 @@ mod tests {
         has_readiness_probe: false,
         name: "c",
         image: "i",
+        pod: "web",
+        uid: "eci-1",
     };
 
     fn started() -> ContainerEvent {
@@ -360,13 +483,14 @@ mod tests {
             waits.push(restart.after.as_secs());
         }
         assert_eq!(waits, [0, 10, 20, 40, 80, 160, 300, 300, 300]);
-        assert!(matches!(
-            container.state,
-            State::Waiting {
-                reason: "CrashLoopBackOff",
-                ..
-            }
-        ));
+        let State::Waiting { reason, message } = &container.state else {
+            panic!("{:?}", container.state);
+        };
+        assert_eq!(*reason, "CrashLoopBackOff");
+        assert_eq!(
+            message,
+            "back-off 5m0s restarting failed container=c pod=web_default(eci-1)"
+        );
 
         // Eleven minutes of health and the next restart is immediate again.
         container.starting(9);
@@ -443,6 +567,7 @@ mod tests {
             other => panic!("{other:?}"),
         };
         assert_eq!(reason(&container), ("ErrImagePull", "no such host".to_owned()));
+        container.back_off(0);
         assert!(!container.pull_backs_off(1, "i"), "of another instance");
         assert!(container.pull_backs_off(0, "i"));
         assert!(!container.pull_backs_off(0, "i"), "once");
@@ -450,5 +575,57 @@ mod tests {
         assert_eq!(reason(&container), ("ImagePullBackOff", message));
         container.apply(fail(), 0, Timestamp::UNIX_EPOCH, APP);
         assert_eq!(reason(&container).0, "ErrImagePull", "each attempt fails anew");
+    }
+
+    #[test]
+    fn a_replaced_container_is_the_next_instance_without_back_off() {
+        let at = Timestamp::UNIX_EPOCH;
+        let mut container = Container::new("ContainerCreating");
+        container.starting(0);
+        container.make_room(false);
+        assert!(!container.is_quiet(), "its start is under way");
+        container.apply(started(), 0, at, APP);
+        assert!(!container.is_quiet(), "it runs");
+        assert_eq!(
+            container.apply(exited(143), 0, at, APP),
+            None,
+            "the policy is not asked"
+        );
+        assert!(container.is_quiet());
+        assert_eq!((container.ended(), container.restart_count()), (None, 0));
+        assert!(container.renew("ContainerCreating"));
+        assert_eq!((container.instance, container.awaiting), (1, true));
+        container.starting(1);
+        container.apply(started(), 1, at, APP);
+        assert_eq!(container.restart_count(), 1);
+        assert_eq!(container.last.as_ref().map(|ended| ended.exit.code), Some(143));
+
+        // What never ran keeps its number.
+        let mut container = Container::new("ContainerCreating");
+        container.starting(0);
+        container.make_room(true);
+        let failed = ContainerEvent::StartFailed {
+            reason: "ErrImagePull".into(),
+            message: String::new(),
+        };
+        assert_eq!(container.apply(failed, 0, at, APP), None);
+        assert!(container.renew("ContainerCreating"));
+        assert_eq!(container.instance, 0);
+    }
+
+    #[test]
+    fn with_policy_never_a_replaced_container_ends_for_good() {
+        let of = Context {
+            policy: RestartPolicy::Never,
+            ..APP
+        };
+        let mut container = Container::new("ContainerCreating");
+        container.starting(0);
+        container.apply(started(), 0, Timestamp::UNIX_EPOCH, of);
+        container.make_room(true);
+        container.apply(exited(143), 0, Timestamp::UNIX_EPOCH, of);
+        assert_eq!(container.ended(), Some(false));
+        assert!(!container.renew("ContainerCreating"));
+        assert_eq!(container.ended(), Some(false));
     }
 }

@@ -4,6 +4,8 @@ use std::{collections::VecDeque, time::Duration};
 
 use jiff::Timestamp;
 
+use crate::spec::GroupSpec;
+
 /// ECI keeps the newest 50.
 const KEPT: usize = 50;
 
@@ -56,6 +58,38 @@ pub enum Detail {
     Text(Box<str>),
 }
 
+impl GroupEvent {
+    /// Its message, in the kubelet's words.
+    pub fn message(&self, spec: &GroupSpec, uid: &str) -> String {
+        let index = match &self.detail {
+            Detail::Text(text) => return text.to_string(),
+            Detail::Container(index) | Detail::Pulled(index, _) => *index,
+        };
+        let mut containers = spec.init_containers.iter().chain(&spec.containers);
+        let Some(container) = containers.nth(index) else {
+            return String::new();
+        };
+        let (name, image) = (&container.name, &container.image);
+        match self.reason {
+            "Pulling" => format!("Pulling image \"{image}\""),
+            "Pulled" => match self.detail {
+                Detail::Pulled(_, Some(took)) => {
+                    format!("Successfully pulled image \"{image}\" in {:.3}s", took.as_secs_f64())
+                }
+                _ => format!("Container image \"{image}\" already present on machine"),
+            },
+            "Created" => format!("Created container: {name}"),
+            "Started" => format!("Started container {name}"),
+            "BackOff" => format!(
+                "Back-off restarting failed container {name} in pod {}_default({uid})",
+                spec.name
+            ),
+            "Killing" => format!("Stopping container {name}"),
+            reason => format!("{reason}: container {name}"),
+        }
+    }
+}
+
 /// The newest events of one group.
 #[derive(Clone, Debug, Default)]
 pub struct GroupEvents(VecDeque<GroupEvent>);
@@ -85,6 +119,15 @@ impl GroupEvents {
             first: at,
             last: at,
         });
+    }
+
+    /// Writes out what the events say of containers, before those get other places.
+    pub fn write_out(&mut self, spec: &GroupSpec, uid: &str) {
+        for event in &mut self.0 {
+            if !matches!(event.detail, Detail::Text(_)) {
+                event.detail = Detail::Text(event.message(spec, uid).into());
+            }
+        }
     }
 
     /// Oldest first.

@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     container::{Container, Context},
-    events::GroupEvents,
+    events::{Detail, GroupEvents, Source},
     lifecycle::{Progress, Status},
 };
 use crate::{
     runtime,
-    spec::{ContainerSpec, GroupId, GroupSpec},
+    spec::{ContainerSpec, GroupId, GroupSpec, Size},
 };
 
 /// One group.
@@ -28,6 +28,10 @@ pub struct Group {
     pub status: Status,
     /// The status it had when it was deleted: its pod phase stays that one's.
     pub status_before_delete: Option<Status>,
+    /// The status it had when it was restarted or updated.
+    pub status_before_change: Option<Status>,
+    /// The restart or update under way, as long as containers are ending for it.
+    pub change: Option<Change>,
     /// Its address, once it has one.
     pub ip: Option<IpAddr>,
     /// Init containers, then containers, as in the spec.
@@ -50,10 +54,23 @@ pub struct Group {
     pub events: GroupEvents,
     /// Whether it is being deleted without grace.
     pub forced: bool,
+    /// When its spot resources are taken back, once that was announced.
+    pub release_at: Option<Timestamp>,
+    /// Sizes it had and until when, before the present one.
+    pub past_sizes: Vec<(Timestamp, Size)>,
     /// Token and hash of the parameters it was created with, where its record outlives this process.
     pub token: Option<Box<(String, String)>>,
     /// A slot for whoever renders it; every change empties it.
     pub rendered: Option<Arc<str>>,
+}
+
+/// A restart or an update while containers are ending for it.
+#[derive(Debug, Default)]
+pub struct Change {
+    /// Whether the runtime has to be told a new spec.
+    pub update: bool,
+    /// Containers that the new spec has no more.
+    pub leaving: Vec<(String, Container)>,
 }
 
 impl Group {
@@ -74,6 +91,8 @@ impl Group {
             spec,
             status: Status::Scheduling,
             status_before_delete: None,
+            status_before_change: None,
+            change: None,
             ip: None,
             containers,
             failure: None,
@@ -85,6 +104,8 @@ impl Group {
             changed: (now, 0),
             events: GroupEvents::default(),
             forced: false,
+            release_at: None,
+            past_sizes: Vec::new(),
             token: None,
             rendered: None,
         }
@@ -119,7 +140,7 @@ impl Group {
     }
 
     /// What a container is part of.
-    pub fn context<'a>(&self, spec: &'a GroupSpec, index: usize) -> Option<Context<'a>> {
+    pub fn context<'a>(&self, spec: &'a GroupSpec, uid: &'a str, index: usize) -> Option<Context<'a>> {
         let inits = spec.init_containers.len();
         let container = match index.checked_sub(inits) {
             None => spec.init_containers.get(index),
@@ -132,6 +153,8 @@ impl Group {
             has_readiness_probe: container.readiness_probe.is_some(),
             name: &container.name,
             image: &container.image,
+            pod: &spec.name,
+            uid,
         })
     }
 
@@ -140,8 +163,36 @@ impl Group {
         self.status == Status::Terminating || self.status.is_final()
     }
 
+    /// Notes that it got a larger size than it asked for.
+    pub fn note_rounding(&mut self, at: Timestamp) {
+        let Size { milli_cpu, memory_mib } = self.spec.size;
+        let text = format!(
+            "The best matched instanceType for current instance is {}-{}Gi",
+            milli_cpu as f64 / 1000.0,
+            memory_mib as f64 / 1024.0
+        );
+        let detail = Detail::Text(text.into());
+        self.events
+            .add(Source::Service, false, "AutoInstanceTypeMatch", detail, at);
+    }
+
+    /// The status its pod phase follows: that of before a delete, restart or update.
+    pub fn phase_status(&self) -> Status {
+        let changing = |status: Status| match status {
+            Status::Restarting | Status::Updating => self.status_before_change.unwrap_or(Status::Running),
+            other => other,
+        };
+        match changing(self.status) {
+            Status::Terminating => changing(self.status_before_delete.unwrap_or(Status::Running)),
+            other => other,
+        }
+    }
+
     /// How far its containers are.
     pub fn progress(&self) -> Progress {
+        if self.change.is_some() {
+            return Progress::Starting;
+        }
         for (_, init) in self.inits() {
             match init.ended() {
                 Some(true) => {}
@@ -195,6 +246,7 @@ impl Group {
             client_token,
             fingerprint,
             ending,
+            past_sizes: self.past_sizes.clone(),
         };
         let text = serde_json::to_string(&record).ok()?;
         Some(runtime::Record(text.into()))
@@ -212,6 +264,9 @@ pub struct Record {
     pub client_token: Option<String>,
     /// And which parameters, hashed.
     pub fingerprint: Option<String>,
+    /// Sizes it had and until when.
+    #[serde(default)]
+    pub past_sizes: Vec<(Timestamp, Size)>,
     /// None while it lives.
     #[serde(default)]
     pub ending: Option<Ending>,

@@ -3,13 +3,16 @@
 //! ```text
 //!                 Scheduled        PullStarted          a container runs        all ended for good
 //!  Scheduling ──────────────► Pending ───┬─► (billing) ────────► Running ──────────────► Succeeded | Failed
-//!      │                         │       │                          │                          │
-//!      │ LaunchFailed            └───────┴── LaunchFailed, Deadline ┴─► Failed                  │ DeleteRequested
-//!      ▼                                     Reclaimed ─────────────► Expired                  ▼
-//!  ScheduleFailed            DeleteRequested (from any live status) ► Terminating ─ Stopped ► gone
+//!      │                       ▲ │       │                       ▲  │                         │
+//!      │ LaunchFailed          │ │       └── LaunchFailed,       │  │                         │ DeleteRequested
+//!      ▼                       │ │           Deadline ─► Failed  │  │                         ▼
+//!  ScheduleFailed  StartFailed │ ▼ RestartRequested,             │  ▼                        gone
+//!                            Restarting | Updating ──────────────┘  (the same)
+//!                                  UpdateRequested   all run anew
+//!  from any live status: Reclaimed ─► Expired; DeleteRequested ─► Terminating ─ Stopped ─► gone
 //! ```
-//! What is not in the table changes nothing: events of a runtime may arrive late, and a late event is not an error.
-//! `Restarting` and `Updating` are not here because the actions that lead there are not supported.
+//! What is not in the table changes nothing: events of a runtime may arrive late, and a late event is not an error. The whole
+//! table is in `docs/lifecycle.md`, which is made from it.
 
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +27,10 @@ pub enum Status {
     Pending,
     /// All containers were started, at least one runs or will again.
     Running,
+    /// `RestartContainerGroup`: its containers are ended and started anew.
+    Restarting,
+    /// `UpdateContainerGroup`: the containers that change are ended and started anew.
+    Updating,
     /// It was deleted and its containers are ending.
     Terminating,
     /// All containers ended with 0.
@@ -36,11 +43,13 @@ pub enum Status {
 
 impl Status {
     /// All there are.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Scheduling,
         Self::ScheduleFailed,
         Self::Pending,
         Self::Running,
+        Self::Restarting,
+        Self::Updating,
         Self::Terminating,
         Self::Succeeded,
         Self::Failed,
@@ -54,11 +63,18 @@ impl Status {
             Self::ScheduleFailed => "ScheduleFailed",
             Self::Pending => "Pending",
             Self::Running => "Running",
+            Self::Restarting => "Restarting",
+            Self::Updating => "Updating",
             Self::Terminating => "Terminating",
             Self::Succeeded => "Succeeded",
             Self::Failed => "Failed",
             Self::Expired => "Expired",
         }
+    }
+
+    /// Whether containers of a group in it are billed, once the first image pull has begun.
+    pub fn is_billed(self) -> bool {
+        !self.is_final() && self != Self::Scheduling
     }
 
     /// Whether it never changes again (but for its record going away).
@@ -97,14 +113,44 @@ pub enum Event {
     LaunchFailed,
     /// Something changed in its containers.
     Progress(Progress),
+    /// A container could not be started (and is tried again).
+    StartFailed,
     /// Its active deadline has passed.
     DeadlineExceeded,
+    /// `MaxPendingMinute` has passed.
+    PendingTooLong,
     /// Its resources are taken back.
     Reclaimed,
+    /// `RestartContainerGroup`.
+    RestartRequested,
+    /// `UpdateContainerGroup`.
+    UpdateRequested,
     /// `DeleteContainerGroup`.
     DeleteRequested,
     /// Nothing of it runs any more.
     Stopped,
+}
+
+impl Event {
+    /// All there are.
+    pub const ALL: [Self; 16] = [
+        Self::Scheduled,
+        Self::PullStarted,
+        Self::SandboxReady,
+        Self::LaunchFailed,
+        Self::Progress(Progress::Starting),
+        Self::Progress(Progress::Running),
+        Self::Progress(Progress::Ended { success: true }),
+        Self::Progress(Progress::Ended { success: false }),
+        Self::StartFailed,
+        Self::DeadlineExceeded,
+        Self::PendingTooLong,
+        Self::Reclaimed,
+        Self::RestartRequested,
+        Self::UpdateRequested,
+        Self::DeleteRequested,
+        Self::Stopped,
+    ];
 }
 
 /// What has to be done about a transition.
@@ -114,8 +160,10 @@ pub enum Effect {
     StartBilling,
     /// Billing ends now, if it ever started.
     EndBilling,
-    /// Start the first init container, or all containers.
+    /// Start the next init container, or all containers, as far as they wait for it.
     StartContainers,
+    /// End the containers that are to be replaced, within their grace; once they have ended, start what takes their place.
+    Replace,
     /// End its containers within their grace.
     Stop,
     /// End its containers at once; its logs stay.
@@ -139,6 +187,8 @@ pub fn step(status: Status, event: Event) -> Step {
     use Event::*;
     use Status::*;
 
+    use super::lifecycle::Progress as Containers;
+
     let to = |next, effects| Step {
         next: Some(next),
         effects,
@@ -146,24 +196,27 @@ pub fn step(status: Status, event: Event) -> Step {
     let gone = |effects| Step { next: None, effects };
     match (status, event) {
         (Scheduling, Scheduled) => to(Pending, &[]),
-        (Scheduling, LaunchFailed) => to(ScheduleFailed, &[Kill]),
+        (Scheduling, LaunchFailed | PendingTooLong) => to(ScheduleFailed, &[Kill]),
 
-        (Pending, PullStarted) => to(Pending, &[StartBilling]),
-        (Pending, SandboxReady) => to(Pending, &[StartContainers]),
-        (Pending, Progress(super::lifecycle::Progress::Running)) => to(Running, &[]),
+        // A restart or update may come before the network is there.
+        (Pending | Restarting | Updating, PullStarted) => to(status, &[StartBilling]),
+        (Pending | Restarting | Updating, SandboxReady) => to(status, &[StartContainers]),
+        (Pending | Restarting | Updating, Progress(Containers::Running)) => to(Running, &[]),
+        (Pending, PendingTooLong) => to(Failed, &[EndBilling, Kill]),
 
-        (Pending | Running, LaunchFailed) => to(Failed, &[EndBilling, Kill]),
+        (Pending | Running, RestartRequested) => to(Restarting, &[Replace]),
+        (Pending | Running, UpdateRequested) => to(Updating, &[Replace]),
+        // What cannot be started is tried again, and may be updated again meanwhile.
+        (Restarting | Updating, StartFailed) => to(Pending, &[]),
+
+        (Pending | Running | Restarting | Updating, LaunchFailed) => to(Failed, &[EndBilling, Kill]),
         // The network goes with the last container; logs stay until the record does.
-        (Pending | Running, Progress(super::lifecycle::Progress::Ended { success: true })) => {
-            to(Succeeded, &[EndBilling, Kill])
+        (Pending | Running | Restarting | Updating, Progress(Containers::Ended { success })) => {
+            to(if success { Succeeded } else { Failed }, &[EndBilling, Kill])
         }
-        (Pending | Running, Progress(super::lifecycle::Progress::Ended { success: false })) => {
-            to(Failed, &[EndBilling, Kill])
-        }
-        // Init containers may run again after a restart of the machine below; a group never falls back to Pending.
-        (Scheduling | Pending | Running, DeadlineExceeded) => to(Failed, &[EndBilling, Kill]),
-        (Scheduling | Pending | Running, Reclaimed) => to(Expired, &[EndBilling, Kill]),
-        (Scheduling | Pending | Running, DeleteRequested) => to(Terminating, &[Stop]),
+        (Scheduling | Pending | Running | Restarting | Updating, DeadlineExceeded) => to(Failed, &[EndBilling, Kill]),
+        (Scheduling | Pending | Running | Restarting | Updating, Reclaimed) => to(Expired, &[EndBilling, Kill]),
+        (Scheduling | Pending | Running | Restarting | Updating, DeleteRequested) => to(Terminating, &[Stop]),
 
         // Deleting again passes a shorter grace on (Force).
         (Terminating, DeleteRequested) => to(Terminating, &[Stop]),
@@ -175,76 +228,6 @@ pub fn step(status: Status, event: Event) -> Step {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn any_event() -> impl Strategy<Value = Event> {
-        prop_oneof![
-            Just(Event::Scheduled),
-            Just(Event::PullStarted),
-            Just(Event::SandboxReady),
-            Just(Event::LaunchFailed),
-            Just(Event::Progress(Progress::Starting)),
-            Just(Event::Progress(Progress::Running)),
-            any::<bool>().prop_map(|success| Event::Progress(Progress::Ended { success })),
-            Just(Event::DeadlineExceeded),
-            Just(Event::Reclaimed),
-            Just(Event::DeleteRequested),
-            Just(Event::Stopped),
-        ]
-    }
-
-    proptest! {
-        /// Whatever happens in whatever order: final statuses stay, no group falls back, each is removed once and only
-        /// after a delete, and billing never starts after the end.
-        #[test]
-        fn laws(events in prop::collection::vec(any_event(), 0..40)) {
-            let mut status = Status::Scheduling;
-            let (mut deleted, mut ended) = (false, false);
-            for event in events {
-                deleted |= event == Event::DeleteRequested;
-                let step = step(status, event);
-                for effect in step.effects {
-                    match effect {
-                        Effect::StartBilling => prop_assert!(!ended && status == Status::Pending),
-                        Effect::EndBilling => ended = true,
-                        Effect::Remove => prop_assert!(deleted && step.next.is_none()),
-                        Effect::StartContainers => prop_assert!(status == Status::Pending),
-                        Effect::Stop => prop_assert!(step.next == Some(Status::Terminating)),
-                        Effect::Kill => prop_assert!(step.next.is_some_and(Status::is_final)),
-                    }
-                }
-                let Some(next) = step.next else {
-                    prop_assert!(step.effects.contains(&Effect::Remove));
-                    break;
-                };
-                if status.is_final() {
-                    prop_assert_eq!(next, status);
-                }
-                let rank = |s: Status| match s {
-                    Status::Scheduling => 0,
-                    Status::Pending => 1,
-                    Status::Running => 2,
-                    Status::Terminating => 3,
-                    _ => 4,
-                };
-                prop_assert!(rank(next) >= rank(status), "{:?} -> {:?}", status, next);
-                prop_assert!(!(status == Status::Terminating && next != Status::Terminating));
-                status = next;
-            }
-        }
-    }
-
-    #[test]
-    fn a_delete_ends_every_group() {
-        for status in Status::ALL {
-            let deleted = step(status, Event::DeleteRequested);
-            let end = match deleted.next {
-                None => None,
-                Some(next) => step(next, Event::Stopped).next,
-            };
-            assert_eq!(end, None, "{status:?}");
-        }
-    }
-}
+mod document;
+#[cfg(test)]
+mod tests;

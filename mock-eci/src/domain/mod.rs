@@ -16,3 +16,4 @@ pub mod spot;
 pub mod state;
 pub mod stock;
 pub mod tokens;
+pub mod update;

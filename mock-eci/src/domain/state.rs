@@ -1,8 +1,12 @@
 //! All groups with their indexes: adding, finding, forgetting. What happens to them is in `react`.
 
+mod change;
+mod market;
 mod react;
 #[cfg(test)]
 mod tests;
+
+pub use change::Unchangeable;
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -15,17 +19,16 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use super::{
     group::Group,
-    ledger::{Entry, Ledger},
+    ledger::{Entry, Ledger, SpotTerms},
     lifecycle::Status,
     query::{Filter, Page, PageToken},
-    spot::SpotMarket,
     stock::Stock,
     tokens::Tokens,
 };
 use crate::{
     config::Currency,
     runtime::Runtime,
-    spec::{GroupId, GroupSpec},
+    spec::{GroupId, GroupSpec, Size},
     timers::{Timers, after},
 };
 
@@ -39,12 +42,20 @@ const SCHEDULE_FAILED_KEPT: Duration = Duration::from_secs(24 * 3600);
 /// Something to do later.
 #[derive(Clone, Debug)]
 pub enum Timer {
-    /// Start an instance of a container (index) whose back-off is over.
-    Start(GroupId, usize, u32),
-    /// Say that the pull of an image (of the container of this index) waits for its next attempt.
-    PullBackOff(GroupId, usize, u32),
+    /// Start an instance of a container whose back-off is over.
+    Start(GroupId, Box<str>, u32),
+    /// Say that the pull of a container's image waits for its next attempt.
+    PullBackOff(GroupId, Box<str>, u32),
     /// A group's active deadline.
     Deadline(GroupId),
+    /// A group's `MaxPendingMinute`.
+    Pending(GroupId),
+    /// Look whether a spot group can stay, as of this time.
+    SpotCheck(GroupId, Timestamp),
+    /// Take a spot group back, as announced for this time.
+    SpotRelease(GroupId, Timestamp),
+    /// Nothing was found for this group.
+    NoStock(GroupId),
     /// Look which final groups are to be forgotten.
     Retention,
     /// Forget this group if it is still there.
@@ -62,19 +73,21 @@ pub struct State {
     created: u64,
     changes: u64,
     ids: StdRng,
+    /// For `VSwitchRandom`.
+    places: StdRng,
     used_milli_cpu: u64,
     /// Tokens of creates.
     pub tokens: Tokens,
     /// Bills.
     pub ledger: Ledger,
-    /// Spot prices.
-    pub spot: SpotMarket,
     /// What can be bought where.
     pub stock: Stock,
     /// What is to be done later.
     pub timers: Timers<Timer>,
     /// Most vCPU of live groups, in thousandths.
     pub max_milli_cpu: u64,
+    /// Whether an update of the files of a ConfigFile volume restarts the containers that mount it.
+    pub config_files_restart: bool,
     /// Whether the caller may list; without, lists are empty (and no error), as ECI does it.
     pub may_list: bool,
 }
@@ -90,13 +103,15 @@ impl State {
             created: 0,
             changes: 0,
             ids: StdRng::seed_from_u64(seed),
+            // Another stream than the ids', which come from the same seed.
+            places: StdRng::seed_from_u64(seed ^ 0x5eed_0f51_0000_0002),
             used_milli_cpu: 0,
             tokens: Tokens::default(),
-            ledger: Ledger::new(currency),
-            spot: SpotMarket::new(seed, currency),
+            ledger: Ledger::new(currency, seed),
             stock: Stock::default(),
             timers: Timers::default(),
             max_milli_cpu,
+            config_files_restart: true,
             may_list: true,
         }
     }
@@ -150,6 +165,11 @@ impl State {
             name: spec.name.clone(),
             tags: spec.tags.clone(),
             size: spec.size,
+            past_sizes: Vec::new(),
+            spot: spec.is_spot().then(|| SpotTerms {
+                zone: spec.zone_id.clone(),
+                protected_hours: spec.protected_hours(),
+            }),
             created_at: now,
             billing_start: None,
             billing_end: None,
@@ -159,8 +179,18 @@ impl State {
         if let Some(deadline) = spec.active_deadline {
             self.timers.add(after(now, deadline), Timer::Deadline(id.clone()));
         }
+        if let Some(pending) = spec.max_pending {
+            self.timers.add(after(now, pending), Timer::Pending(id.clone()));
+        }
+        if spec.is_spot() {
+            let check = market::end_of_protection(&spec, now);
+            self.timers.add(check, Timer::SpotCheck(id.clone(), check));
+        }
         self.by_age.insert(self.created, id.clone());
         self.groups.insert(id.clone(), group);
+        if spec.asked != Size::default() && spec.asked != spec.size {
+            self.with(&id, |group| group.note_rounding(now));
+        }
         self.touch(&id, now);
         id
     }
@@ -182,7 +212,6 @@ impl State {
         self.used_milli_cpu = 0;
         self.tokens.clear();
         self.ledger.clear();
-        self.spot.clear();
         self.stock.clear();
         self.timers.clear();
     }

@@ -8,6 +8,7 @@
 //! launch ──► Scheduled ──► PullStarted ──► SandboxReady{ip}            (or LaunchFailed)
 //! start(container, instance) ──► [Pulling ──► Pulled ──►] Started ──► [Ready(..)] ──► Exited      (or StartFailed)
 //! stop(grace) ──► Exited for each running container ──► Stopped
+//! update ──► nothing: later starts use the new spec
 //! remove ──► nothing: no event follows
 //! ```
 //!
@@ -54,6 +55,11 @@ pub trait Runtime: Send + Sync + 'static {
     /// Ends one container as [`Runtime::stop`] ends all; it is reported by its `Exited`.
     fn stop_container(&self, group: &GroupId, container: &str, grace: Duration);
 
+    /// Gives the group another spec, for starts from now on: rewrites its config files in place, makes the volumes it has not
+    /// had yet, and keeps the record that comes along instead of the old one. Containers that run are left alone; those whose
+    /// own parameters differ, or that are no more, were ended before this is called.
+    fn update(&self, update: Launch);
+
     /// Forgets the group: kills what still runs, frees network, volumes and logs.
     fn remove(&self, group: &GroupId);
 
@@ -87,7 +93,7 @@ pub trait Runtime: Send + Sync + 'static {
     fn reset(&self) -> BoxFuture<'_, Result<(), RuntimeError>>;
 }
 
-/// Order to make a group.
+/// Order to make a group, or to make it another.
 #[derive(Clone, Debug)]
 pub struct Launch {
     /// The group's id.

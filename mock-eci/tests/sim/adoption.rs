@@ -60,6 +60,14 @@ impl Runtime for Recorder {
         *self.kept.lock().expect("no panic") = Some(record);
     }
 
+    fn update(&self, update: Launch) {
+        self.tell(format!("update {}", update.spec.name));
+        let mut held = self.held.lock().expect("no panic");
+        for group in held.iter_mut().filter(|group| group.id == update.id) {
+            group.record = update.record.clone();
+        }
+    }
+
     fn remove(&self, group: &GroupId) {
         self.tell(format!("remove {group}"));
     }

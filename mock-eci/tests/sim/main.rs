@@ -3,6 +3,7 @@
 mod bed;
 
 mod adoption;
+mod change;
 mod corpus;
 mod coverage;
 mod create;

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::{
     api::{Context, Work, decode, error::ApiError, response::answer},
-    domain::cloud::Refused,
+    domain::{cloud::Refused, stock::Nowhere},
     spec::GroupId,
 };
 
@@ -31,6 +31,10 @@ pub(in crate::api) fn call(context: Context<'_>) -> Result<Work, ApiError> {
         Refused::Quota => ApiError::quota("vCPU"),
         Refused::TokenMismatch => ApiError::idempotent_mismatch(),
         Refused::TokenProcessing => ApiError::last_token_processing(),
+        Refused::Nowhere(Nowhere::NoStock) => ApiError::no_stock(),
+        Refused::Nowhere(Nowhere::NoAddress) => ApiError::no_address(),
+        Refused::Nowhere(Nowhere::ZoneMismatch) => ApiError::zone_mismatch(),
+        Refused::Nowhere(Nowhere::PriceTooHigh) => ApiError::spot_not_matched(),
     })?;
     let mut answer = answer(&Response {
         request_id: context.request_id,

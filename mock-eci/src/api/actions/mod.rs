@@ -10,3 +10,5 @@ pub(super) mod describe_container_log;
 pub(super) mod describe_regions;
 pub(super) mod list_usage;
 mod listing;
+pub(super) mod restart_container_group;
+pub(super) mod update_container_group;

@@ -6,7 +6,7 @@ use super::{bounds, container, volume};
 use crate::{
     api::{error::ApiError, params::Scope},
     domain::size,
-    spec::{ContainerSpec, Dns, GroupSpec, HostAlias, RegistryCredential, RestartPolicy, Secret, Size},
+    spec::{ContainerSpec, Dns, GroupSpec, HostAlias, RegistryCredential, RestartPolicy, Secret, Size, Wishes},
 };
 
 /// Where groups are made.
@@ -53,7 +53,7 @@ pub(in crate::api) fn group_spec(scope: Scope<'_>, region: Region<'_>) -> Result
             ));
         }
     }
-    let size = group_size(
+    let (asked, size) = group_size(
         scope,
         region.id,
         &init_containers,
@@ -61,13 +61,22 @@ pub(in crate::api) fn group_spec(scope: Scope<'_>, region: Region<'_>) -> Result
         spot_strategy != "NoSpot",
     )?;
 
+    let wishes = wishes(scope)?;
+
     Ok(GroupSpec {
         host_name: scope.filled("HostName").unwrap_or(&name).to_owned(),
         zone_id: zone(scope, region)?,
-        vswitch_id: vswitch(scope)?,
+        vswitch_id: wishes.vswitch_ids.first().cloned().unwrap_or_default(),
         security_group_id: scope.filled("SecurityGroupId").unwrap_or("sg-default").to_owned(),
         resource_group_id: scope.filled("ResourceGroupId").unwrap_or_default().to_owned(),
         size,
+        asked,
+        wishes,
+        instance_type: None,
+        spot_duration: scope.integer("SpotDuration", 0..=1_000_000)?.map(i64::unsigned_abs),
+        max_pending: scope
+            .integer("MaxPendingMinute", 1..=1_000_000)?
+            .map(|minutes| Duration::from_secs(minutes.unsigned_abs() * 60)),
         extra_ephemeral_storage_gib: scope
             .integer("EphemeralStorage", 0..=5_000)?
             .unwrap_or(0)
@@ -127,7 +136,7 @@ fn zone(scope: Scope<'_>, region: Region<'_>) -> Result<String, ApiError> {
     }
 }
 
-fn vswitch(scope: Scope<'_>) -> Result<String, ApiError> {
+fn wishes(scope: Scope<'_>) -> Result<Wishes, ApiError> {
     let ids: Vec<&str> = scope
         .filled("VSwitchId")
         .unwrap_or("vsw-default")
@@ -140,19 +149,24 @@ fn vswitch(scope: Scope<'_>) -> Result<String, ApiError> {
             "it must be at most 10 ids joined by ','",
         ));
     }
-    match scope.filled("ScheduleStrategy") {
-        None | Some("VSwitchOrdered" | "VSwitchRandom") => {}
+    let random = match scope.filled("ScheduleStrategy") {
+        None | Some("VSwitchOrdered") => false,
+        Some("VSwitchRandom") => true,
         Some(_) => {
             return Err(ApiError::invalid(
                 "ScheduleStrategy",
                 "it must be VSwitchOrdered or VSwitchRandom",
             ));
         }
-    }
-    Ok(ids[0].to_owned())
+    };
+    Ok(Wishes {
+        vswitch_ids: ids.into_iter().map(str::to_owned).collect(),
+        random,
+        zone_id: scope.filled("ZoneId").map(str::to_owned),
+    })
 }
 
-fn restart_policy(scope: Scope<'_>) -> Result<RestartPolicy, ApiError> {
+pub(super) fn restart_policy(scope: Scope<'_>) -> Result<RestartPolicy, ApiError> {
     match scope.filled("RestartPolicy") {
         None | Some("Always") => Ok(RestartPolicy::Always),
         Some("OnFailure") => Ok(RestartPolicy::OnFailure),
@@ -171,14 +185,14 @@ fn seconds(scope: Scope<'_>, name: &str) -> Result<Option<Duration>, ApiError> {
 }
 
 /// The size that is bought: the group's own values, or the sum of the containers' (and the largest init container), rounded
-/// up to what is sold.
+/// up to what is sold: what was asked for, and what is bought.
 fn group_size(
     scope: Scope<'_>,
     region: &str,
     inits: &[ContainerSpec],
     containers: &[ContainerSpec],
     spot: bool,
-) -> Result<Size, ApiError> {
+) -> Result<(Size, Size), ApiError> {
     let sum = containers.iter().fold(Size::default(), |sum, c| Size {
         milli_cpu: sum.milli_cpu + c.size.milli_cpu,
         memory_mib: sum.memory_mib + c.size.memory_mib,
@@ -198,6 +212,11 @@ fn group_size(
         milli_cpu: cpu.unwrap_or(needed.milli_cpu),
         memory_mib: memory.unwrap_or(needed.memory_mib),
     };
+    Ok((asked, rounded(asked, region, spot)?))
+}
+
+/// The size that is bought for one that was asked for; nothing asked for is ECI's default.
+pub(super) fn rounded(asked: Size, region: &str, spot: bool) -> Result<Size, ApiError> {
     if asked == Size::default() {
         return Ok(size::DEFAULT);
     }
@@ -210,7 +229,7 @@ fn group_size(
     })
 }
 
-fn dns(scope: Scope<'_>) -> Result<Dns, ApiError> {
+pub(super) fn dns(scope: Scope<'_>) -> Result<Dns, ApiError> {
     let config = scope.sub("DnsConfig");
     let texts = |member: &str| -> Result<Vec<String>, ApiError> {
         Ok(config
@@ -283,7 +302,7 @@ fn sysctls(scope: Scope<'_>) -> Result<Vec<(String, String)>, ApiError> {
     Ok(sysctls)
 }
 
-fn registry_credentials(scope: Scope<'_>) -> Result<Vec<RegistryCredential>, ApiError> {
+pub(super) fn registry_credentials(scope: Scope<'_>) -> Result<Vec<RegistryCredential>, ApiError> {
     let items = scope.list("ImageRegistryCredential", bounds::CREDENTIALS)?;
     items
         .into_iter()
@@ -311,7 +330,7 @@ fn insecure_registries(scope: Scope<'_>) -> Vec<String> {
         .collect()
 }
 
-fn tags(scope: Scope<'_>) -> Result<Vec<(String, String)>, ApiError> {
+pub(super) fn tags(scope: Scope<'_>) -> Result<Vec<(String, String)>, ApiError> {
     let tags = scope.text_pairs("Tag", ("Key", "Value"), bounds::TAGS)?;
     let mut keys = HashSet::new();
     for (key, value) in &tags {

@@ -2,9 +2,11 @@
 
 mod container;
 mod group;
+mod update;
 mod volume;
 
 pub(super) use group::{Region, group_spec};
+pub(super) use update::updated_spec;
 
 /// Bounds of the gateway and of the product. The tighter limits the documents mention (environment values of 256
 /// characters, 20 command items, 10 arguments) are not enforced: whether ECI does is not known, and Kubernetes pods

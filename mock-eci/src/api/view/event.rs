@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::time;
 use crate::domain::{
-    events::{Detail, GroupEvent, Source},
+    events::{GroupEvent, Source},
     group::Group,
 };
 
@@ -54,29 +54,5 @@ fn name(group: &Group, event: &GroupEvent) -> String {
 }
 
 fn message(group: &Group, event: &GroupEvent) -> String {
-    let index = match &event.detail {
-        Detail::Text(text) => return text.to_string(),
-        Detail::Container(index) | Detail::Pulled(index, _) => *index,
-    };
-    let Some(container) = group.container_spec(index) else {
-        return String::new();
-    };
-    match event.reason {
-        "Pulling" => format!("Pulling image \"{}\"", container.image),
-        "Pulled" => match event.detail {
-            Detail::Pulled(_, Some(took)) => {
-                format!(
-                    "Successfully pulled image \"{}\" in {:.3}s",
-                    container.image,
-                    took.as_secs_f64()
-                )
-            }
-            _ => format!("Container image \"{}\" already present on machine", container.image),
-        },
-        "Created" => format!("Created container: {}", container.name),
-        "Started" => format!("Started container {}", container.name),
-        "BackOff" => format!("Back-off restarting failed container {}", container.name),
-        "Killing" => format!("Stopping container {}", container.name),
-        reason => format!("{reason}: container {}", container.name),
-    }
+    event.message(&group.spec, group.id.as_str())
 }

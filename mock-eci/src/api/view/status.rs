@@ -30,13 +30,9 @@ pub(in crate::api) fn rendered(group: &mut Group) -> Arc<str> {
 
 /// Pod phase of a status; a group that is being deleted keeps the one it had.
 pub(super) fn phase(group: &Group) -> &'static str {
-    let status = match group.status {
-        Status::Terminating => group.status_before_delete.unwrap_or(Status::Running),
-        other => other,
-    };
-    match status {
+    match group.phase_status() {
         Status::Scheduling | Status::Pending => "Pending",
-        Status::Running | Status::Terminating => "Running",
+        Status::Running | Status::Restarting | Status::Updating | Status::Terminating => "Running",
         Status::Succeeded => "Succeeded",
         Status::Failed | Status::ScheduleFailed | Status::Expired => "Failed",
     }

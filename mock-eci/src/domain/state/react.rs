@@ -8,13 +8,13 @@ use jiff::Timestamp;
 use super::{KEPT_FOR, SCHEDULE_FAILED_KEPT, State, Timer};
 use crate::{
     domain::{
-        container::{ERR_IMAGE_PULL, Restart, State as ContainerState},
+        container::{Container, ERR_IMAGE_PULL, Restart, State as ContainerState},
         events::{Detail, Source},
         group::{Ending, Group},
         lifecycle::{self, Effect, Event, Status},
     },
     runtime::{ContainerEvent, Runtime, RuntimeEvent, RuntimeEventKind},
-    spec::GroupId,
+    spec::{ContainerSpec, GroupId, GroupSpec},
     timers::after,
 };
 
@@ -60,14 +60,7 @@ impl State {
                 self.on_container_event(&id, &name, instance, event, at, runtime);
             }
             RuntimeEventKind::Stopped => self.step(&id, Event::Stopped, at, runtime),
-            RuntimeEventKind::Reclaimed => {
-                self.with(&id, |g| {
-                    let text = Detail::Text("Spot ECI was released".into());
-                    g.events.add(Source::Service, true, "SpotReleased", text, at);
-                    g.failure = Some(("BidFailed".to_owned(), "Spot ECI was released".to_owned()));
-                });
-                self.step(&id, Event::Reclaimed, at, runtime);
-            }
+            RuntimeEventKind::Reclaimed => self.release(&id, at, runtime),
         }
     }
 
@@ -81,19 +74,26 @@ impl State {
         runtime: &dyn Runtime,
     ) {
         let Some(group) = self.groups.get_mut(id) else { return };
-        let Some(index) = group.index_of(name) else { return };
+        let Some(index) = group.index_of(name) else {
+            return self.on_leaving_event(id, name, instance, event, at, runtime);
+        };
         note_container_event(group, index, &event, at);
         let crashed = matches!(event, ContainerEvent::Exited(_));
         let spec = group.spec.clone();
-        let Some(context) = group.context(&spec, index) else {
+        let Some(context) = group.context(&spec, id.as_str(), index) else {
             return;
         };
-        let restart = group.containers[index].apply(event, instance, at, context);
-        let pull_failed = group.containers[index].is_waiting_for(ERR_IMAGE_PULL);
+        let failed = matches!(event, ContainerEvent::StartFailed { .. });
+        let container = &mut group.containers[index];
+        let ran = container.is_running();
+        let restart = container.apply(event, instance, at, context);
+        // Its start was under way when it was told to make room.
+        let unwanted = container.makes_room() && container.is_running() && !ran;
+        let pull_failed = container.is_waiting_for(ERR_IMAGE_PULL);
         match restart {
             Some(Restart { instance, after: wait }) if pull_failed => {
-                self.timers
-                    .add(after(at, wait / 2), Timer::PullBackOff(id.clone(), index, instance));
+                let timer = Timer::PullBackOff(id.clone(), name.into(), instance);
+                self.timers.add(after(at, wait / 2), timer);
             }
             Some(Restart { after: wait, .. }) if crashed && !wait.is_zero() => {
                 group
@@ -111,18 +111,29 @@ impl State {
         if init_done && next.start >= spec.init_containers.len() {
             group.initialized_at = Some(at);
         }
-        let progress = group.progress();
+        let (progress, changing) = (group.progress(), group.change.is_some());
+        if let Some(Restart { instance, after: wait }) = restart.filter(|r| !r.after.is_zero()) {
+            group.containers[index].back_off(instance);
+            let name = name.into();
+            self.timers
+                .add(after(at, wait), Timer::Start(id.clone(), name, instance));
+        }
         self.touch(id, at);
-        self.step(id, Event::Progress(progress), at, runtime);
-        if let Some(Restart { instance, after: wait }) = restart {
-            if wait.is_zero() {
-                self.start(id, index, instance, runtime);
-            } else {
-                self.timers
-                    .add(after(at, wait), Timer::Start(id.clone(), index, instance));
+        if changing {
+            if unwanted {
+                runtime.stop_container(id, name, spec.termination_grace);
+            }
+            self.go_on(id, at, runtime);
+        } else {
+            self.step(id, Event::Progress(progress), at, runtime);
+            if failed {
+                self.step(id, Event::StartFailed, at, runtime);
             }
         }
-        if init_done {
+        if let Some(Restart { instance, .. }) = restart.filter(|r| r.after.is_zero()) {
+            self.start(id, index, instance, runtime);
+        }
+        if init_done && !changing {
             self.start_containers(id, next, runtime);
         }
     }
@@ -130,8 +141,14 @@ impl State {
     /// Takes in that a timer's time has come.
     pub fn on_timer(&mut self, timer: Timer, now: Timestamp, runtime: &dyn Runtime) {
         match timer {
-            Timer::Start(id, index, instance) => self.start(&id, index, instance, runtime),
-            Timer::PullBackOff(id, index, instance) => self.pull_backs_off(&id, index, instance, now),
+            Timer::Start(id, name, instance) => {
+                let group = self.groups.get(&id);
+                let index = group.and_then(|g| g.index_of(&name).filter(|i| g.containers[*i].backs_off(instance)));
+                if let Some(index) = index {
+                    self.start(&id, index, instance, runtime);
+                }
+            }
+            Timer::PullBackOff(id, name, instance) => self.pull_backs_off(&id, &name, instance, now),
             Timer::Deadline(id) => {
                 self.with(&id, |g| {
                     if !g.is_ending() {
@@ -148,6 +165,25 @@ impl State {
                 });
                 self.step(&id, Event::DeadlineExceeded, now, runtime);
             }
+            Timer::Pending(id) => {
+                let pending = |g: &Group| matches!(g.status, Status::Scheduling | Status::Pending);
+                if self.groups.get(&id).is_some_and(pending) {
+                    let message = "The container group was pending longer than MaxPendingMinute";
+                    self.with(&id, |g| {
+                        let text = Detail::Text(message.into());
+                        g.events.add(Source::Service, true, "FailedScheduling", text, now);
+                        g.failure = Some(("PendingTimeout".to_owned(), message.to_owned()));
+                    });
+                    self.step(&id, Event::PendingTooLong, now, runtime);
+                }
+            }
+            Timer::SpotCheck(id, due) => self.check_spot(&id, due, now),
+            Timer::SpotRelease(id, due) => {
+                if self.groups.get(&id).is_some_and(|g| g.release_at == Some(due)) {
+                    self.release(&id, due, runtime);
+                }
+            }
+            Timer::NoStock(id) => self.find_no_stock(&id, now, runtime),
             Timer::Retention => self.forget_old(now, runtime),
             Timer::Forget(id) => {
                 if self.groups.get(&id).is_some_and(|g| g.status.is_final()) {
@@ -163,20 +199,23 @@ impl State {
         let Some(group) = self.groups.get_mut(id) else { return };
         if !has_network {
             group.containers.iter_mut().for_each(|c| c.lost(now));
-            group.failure = Some((
-                "SystemFailureReboot".to_owned(),
-                "The group's network is gone".to_owned(),
-            ));
+            let message = "The group's network is gone: the machine below it was restarted";
+            let text = Detail::Text(message.into());
+            group
+                .events
+                .add(Source::Service, true, "SystemFailureReboot", text, now);
+            group.failure = Some(("SystemFailureReboot".to_owned(), message.to_owned()));
             return self.step(id, Event::LaunchFailed, now, runtime);
         }
         let spec = group.spec.clone();
         let inits_done = group.inits().all(|(_, c)| c.ended() == Some(true));
         let mut start = Vec::new();
         for index in 0..group.containers.len() {
-            let Some(context) = group.context(&spec, index) else {
+            let Some(context) = group.context(&spec, id.as_str(), index) else {
                 continue;
             };
             let container = &mut group.containers[index];
+            container.awaiting = matches!(container.state, ContainerState::Waiting { .. });
             container.ready = container.is_running() && !context.is_init && !context.has_readiness_probe;
             match container.state.clone() {
                 ContainerState::Terminated(ended) => {
@@ -245,7 +284,7 @@ impl State {
     }
 
     /// Asks the table and does what it says.
-    fn step(&mut self, id: &GroupId, event: Event, at: Timestamp, runtime: &dyn Runtime) {
+    pub(super) fn step(&mut self, id: &GroupId, event: Event, at: Timestamp, runtime: &dyn Runtime) {
         let Some(group) = self.groups.get_mut(id) else { return };
         let before = group.status;
         let step = lifecycle::step(before, event);
@@ -321,6 +360,7 @@ impl State {
                     self.start_containers(id, next, runtime);
                 }
             }
+            Effect::Replace => self.replace(id, at, runtime),
             Effect::Stop => {
                 let Some(group) = self.groups.get_mut(id) else { return };
                 let grace = if group.forced {
@@ -329,7 +369,8 @@ impl State {
                     group.spec.termination_grace
                 };
                 // No restart that is still waiting may come after this.
-                group.containers.iter_mut().for_each(|c| c.restarting = false);
+                group.containers.iter_mut().for_each(Container::give_up);
+                group.change = None;
                 for index in 0..group.containers.len() {
                     if group.containers[index].is_running() {
                         group
@@ -341,7 +382,8 @@ impl State {
             }
             Effect::Kill => {
                 if let Some(group) = self.groups.get_mut(id) {
-                    group.containers.iter_mut().for_each(|c| c.restarting = false);
+                    group.containers.iter_mut().for_each(Container::give_up);
+                    group.change = None;
                 }
                 runtime.stop(id, Duration::ZERO);
             }
@@ -352,9 +394,13 @@ impl State {
         }
     }
 
-    fn start_containers(&mut self, id: &GroupId, indexes: Range<usize>, runtime: &dyn Runtime) {
+    /// Starts those of these containers that wait for it.
+    pub(super) fn start_containers(&mut self, id: &GroupId, indexes: Range<usize>, runtime: &dyn Runtime) {
         for index in indexes {
-            self.start(id, index, 0, runtime);
+            let container = self.groups.get(id).and_then(|g| g.containers.get(index));
+            if let Some(instance) = container.filter(|c| c.awaiting).map(|c| c.instance) {
+                self.start(id, index, instance, runtime);
+            }
         }
     }
 
@@ -374,10 +420,11 @@ impl State {
 }
 
 impl State {
-    fn pull_backs_off(&mut self, id: &GroupId, index: usize, instance: u32, now: Timestamp) {
+    fn pull_backs_off(&mut self, id: &GroupId, name: &str, instance: u32, now: Timestamp) {
         let Some(group) = self.groups.get_mut(id).filter(|g| !g.is_ending()) else {
             return;
         };
+        let Some(index) = group.index_of(name) else { return };
         let Some(image) = group.container_spec(index).map(|c| c.image.clone()) else {
             return;
         };
@@ -396,6 +443,11 @@ impl State {
             self.touch(id, now);
         }
     }
+}
+
+/// What was asked for of a container, by index.
+pub(super) fn spec_of(spec: &GroupSpec, index: usize) -> Option<&ContainerSpec> {
+    spec.init_containers.iter().chain(&spec.containers).nth(index)
 }
 
 /// Notes for people what a container did.

@@ -25,6 +25,7 @@ impl Runtime for Silent {
     fn start(&self, _: &GroupId, _: &str, _: u32) {}
     fn stop(&self, _: &GroupId, _: Duration) {}
     fn stop_container(&self, _: &GroupId, _: &str, _: Duration) {}
+    fn update(&self, _: Launch) {}
     fn remove(&self, _: &GroupId) {}
     fn logs<'a>(
         &'a self,

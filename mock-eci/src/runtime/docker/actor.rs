@@ -20,14 +20,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     ending::{self, End, Ending},
-    files,
+    files::Volumes,
     group::{Group, Sandbox},
     handlers,
     launch::{self, LaunchError},
     names, probes,
     start::{self, StartError, Started},
+    update,
 };
-use crate::runtime::{ContainerEvent, Record, RuntimeEventKind};
+use crate::runtime::{ContainerEvent, Launch, Record, RuntimeEventKind};
 
 /// A postStart hook has no deadline of its own in Kubernetes; this one only keeps a lost command from staying forever.
 const POST_START_TIMEOUT: Duration = Duration::from_secs(3600);
@@ -39,6 +40,8 @@ const PURGE_RETRY: Duration = Duration::from_secs(2);
 pub(super) enum Command {
     /// Start an instance.
     Start { container: String, instance: u32 },
+    /// Take on another spec.
+    Update(Launch),
     /// End everything.
     Stop { grace: Duration },
     /// End one container.
@@ -66,12 +69,15 @@ pub(super) enum Command {
 /// Work that waits for its turn.
 pub(super) enum Todo {
     Launch(Record),
+    Update(Launch),
     Start { container: String, instance: u32 },
 }
 
 /// Work that is done.
 enum Outcome {
     Launched(Result<Sandbox, LaunchError>),
+    /// The group with its new spec, and its volumes where they could be brought in step.
+    Updated(Arc<Group>, Option<Volumes>),
     Started {
         container: String,
         instance: u32,
@@ -200,6 +206,10 @@ impl Actor {
                 }
                 Outcome::Launched(launched)
             }),
+            Todo::Update(update) => Box::pin(async move {
+                let (group, volumes) = update::update(&group, update).await;
+                Outcome::Updated(group, volumes)
+            }),
             Todo::Start { container, instance } => {
                 let sandbox = self.sandbox.clone();
                 Box::pin(async move {
@@ -229,6 +239,12 @@ impl Actor {
                 self.group.emit(RuntimeEventKind::LaunchFailed { reason, message });
             }
             Outcome::Launched(Err(LaunchError::Interrupted)) => {}
+            Outcome::Updated(group, volumes) => {
+                self.group = group;
+                if let (Some(sandbox), Some(volumes)) = (&mut self.sandbox, volumes) {
+                    sandbox.volumes = volumes;
+                }
+            }
             Outcome::Started {
                 container,
                 instance,
@@ -331,6 +347,11 @@ impl Actor {
                     self.todo.push_back(Todo::Start { container, instance });
                 }
             }
+            Command::Update(update) => {
+                if self.stopping.is_none() {
+                    self.todo.push_back(Todo::Update(update));
+                }
+            }
             Command::Stop { grace } => self.stop(grace),
             Command::StopContainer { container, grace } => self.end(&container, Instant::now() + grace),
             Command::Check { container, instance } => self.check(&container, instance),
@@ -422,13 +443,13 @@ impl Actor {
             *again = true;
             return;
         }
-        let Some((index, spec)) = files::numbered(&self.group.spec).find(|(_, spec)| spec.name == container) else {
+        let Some(spec) = self.group.spec.container(container) else {
             return;
         };
         instance.checking = Some(false);
         let (group, spec) = (Arc::clone(&self.group), spec.clone());
         self.tasks.spawn(async move {
-            let end = ending::examine(&group, index, &spec, number).await;
+            let end = ending::examine(&group, &spec, number).await;
             group.tell(Command::Examined {
                 container: spec.name,
                 instance: number,

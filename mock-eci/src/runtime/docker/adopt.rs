@@ -109,7 +109,7 @@ async fn adopt_one(
         });
     }
     let (mut containers, mut running) = (Vec::new(), Vec::new());
-    for (index, container) in files::numbered(&spec) {
+    for (_, container) in files::numbered(&spec) {
         let Some(instance) = newest.get(&container.name).copied() else {
             continue;
         };
@@ -124,7 +124,7 @@ async fn adopt_one(
         if let (Some(End { at, mut exit }), Some(started_at)) =
             (ending::end_of(&found, inner.shared.clock.wall()), started_at)
         {
-            exit.message = ending::last_words(&group, index, container, instance, exit.code).await;
+            exit.message = ending::last_words(&group, container, instance, exit.code).await;
             exited = Some((inner.shared.by_our_clock(at).max(started_at), exit));
         } else if let Some(started_at) = started_at {
             if sandbox.is_none() {

@@ -77,13 +77,12 @@ impl Frame<'_> {
         }
     }
 
-    /// One container in the network of the pause container. `index` is its place among all containers.
+    /// One container in the network of the pause container.
     ///
     /// # Errors
     /// A message when a mount is impossible.
     pub(super) fn container(
         &self,
-        index: usize,
         container: &ContainerSpec,
         ip: IpAddr,
         image_user: &str,
@@ -99,7 +98,7 @@ impl Frame<'_> {
             "" => TERMINATION_LOG,
             path => path,
         };
-        mounts.push(volumes.termination(self.id, index, message_path));
+        mounts.push(volumes.termination(self.id, &container.name, message_path));
         let size = effective_size(self.spec.size, container.size);
         let memory = at_least(MIN_MEMORY, size.memory_mib << 20);
         let cpu_quota = at_least(
@@ -269,7 +268,7 @@ mod tests {
             podman,
         };
         frame
-            .container(0, &spec.containers[0], IP, "185:0", &volumes)
+            .container(&spec.containers[0], IP, "185:0", &volumes)
             .expect("body")
     }
 

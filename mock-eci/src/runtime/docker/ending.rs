@@ -27,7 +27,7 @@ pub(super) struct End {
 }
 
 /// Finds out whether an instance has ended, asking until the engine answers; none = it runs.
-pub(super) async fn examine(group: &Group, index: usize, container: &ContainerSpec, instance: u32) -> Option<End> {
+pub(super) async fn examine(group: &Group, container: &ContainerSpec, instance: u32) -> Option<End> {
     let name = names::container(&group.id, &container.name, instance);
     loop {
         match group.engine().inspect(&name).await {
@@ -36,7 +36,7 @@ pub(super) async fn examine(group: &Group, index: usize, container: &ContainerSp
                 if end.exit.code == KILLED && !end.exit.oom {
                     end.exit.oom = oom::killed(found.id.unwrap_or_default()).await;
                 }
-                end.exit.message = last_words(group, index, container, instance, end.exit.code).await;
+                end.exit.message = last_words(group, container, instance, end.exit.code).await;
                 return Some(end);
             }
             Err(error) if error.is_not_found() => {
@@ -92,14 +92,8 @@ fn time(text: Option<&str>) -> Option<Timestamp> {
 }
 
 /// A container's termination message.
-pub(super) async fn last_words(
-    group: &Group,
-    index: usize,
-    container: &ContainerSpec,
-    instance: u32,
-    code: i32,
-) -> String {
-    let path = files::termination_path(index);
+pub(super) async fn last_words(group: &Group, container: &ContainerSpec, instance: u32, code: i32) -> String {
+    let path = files::termination_path(&container.name);
     let written = match group.engine().download(&names::pause(&group.id), &path).await {
         Ok(archive) => archive::only_file(&archive, files::MAX_TERMINATION_MESSAGE as u64).unwrap_or_default(),
         Err(error) => {

@@ -8,12 +8,13 @@
 //! /group/record            the domain's record, for adoption
 //! /group/spec.json         the group's spec, for adoption
 //! /group/volumes/<i>/…     the i-th volume of the group
-//! /group/termination/<i>   termination message of the i-th container
+//! /group/termination/<c>   termination message of container c
 //! ```
 //!
 //! `MountPropagation` means nothing here: nothing is ever mounted into these volumes from outside.
 //!
-//! Numbers rather than names, because callers choose names. EmptyDir volumes in memory are engine volumes of their own.
+//! Numbers rather than names, because callers choose names of volumes freely; an update never moves a volume to another
+//! number (see [`settled`]). Names of containers are labels. EmptyDir volumes in memory are engine volumes of their own.
 
 use std::{
     io,
@@ -25,7 +26,7 @@ use bollard::models::{Mount as EngineMount, MountType, MountVolumeOptions, Volum
 use super::{archive::Archive, bodies::Frame, names};
 use crate::{
     runtime::Record,
-    spec::{ConfigFile, ContainerSpec, GroupId, GroupSpec, Mount, VolumeSource},
+    spec::{ConfigFile, ContainerSpec, GroupId, GroupSpec, Mount, VolumeSource, VolumeSpec},
 };
 
 /// Where the pause container has the group's volume.
@@ -51,9 +52,9 @@ pub(super) fn spec_path() -> String {
     format!("{ROOT}/{SPEC}")
 }
 
-/// Path of a container's termination message in the pause container; `index` is its place among all containers.
-pub(super) fn termination_path(index: usize) -> String {
-    format!("{ROOT}/termination/{index}")
+/// Path of a container's termination message in the pause container.
+pub(super) fn termination_path(container: &str) -> String {
+    format!("{ROOT}/termination/{container}")
 }
 
 /// The containers of a group in the order that numbers them.
@@ -169,31 +170,96 @@ pub(super) fn initial_archive(spec: &GroupSpec, record: &Record) -> io::Result<V
     archive.file(RECORD, 0o600, record.0.as_bytes())?;
     archive.file(SPEC, 0o600, &serde_json::to_vec(spec)?)?;
     archive.folder("termination", 0o755)?;
-    for (index, _) in numbered(spec) {
-        archive.file(&format!("termination/{index}"), 0o666, b"")?;
+    for (_, container) in numbered(spec) {
+        archive.file(&format!("termination/{}", container.name), 0o666, b"")?;
     }
     archive.folder("volumes", 0o755)?;
-    for (index, volume) in spec.volumes.iter().enumerate() {
-        let root = format!("volumes/{index}");
-        match &volume.source {
-            VolumeSource::EmptyDir { memory: true, .. } => {}
-            VolumeSource::EmptyDir { memory: false, .. } => {
-                archive.folder(&root, 0o777)?;
-                for sub_path in sub_paths(spec, &volume.name) {
-                    archive.parents(&root, sub_path, 0o777)?;
-                    archive.folder(&format!("{root}/{sub_path}"), 0o777)?;
-                }
+    for index in 0..spec.volumes.len() {
+        add_volume(&mut archive, spec, index)?;
+    }
+    archive.finish()
+}
+
+/// Puts the files and folders of one volume into an archive.
+fn add_volume(archive: &mut Archive, spec: &GroupSpec, index: usize) -> io::Result<()> {
+    let volume = &spec.volumes[index];
+    let root = format!("volumes/{index}");
+    match &volume.source {
+        VolumeSource::EmptyDir { memory: true, .. } => {}
+        VolumeSource::EmptyDir { memory: false, .. } => {
+            archive.folder(&root, 0o777)?;
+            for sub_path in sub_paths(spec, &volume.name) {
+                archive.parents(&root, sub_path, 0o777)?;
+                archive.folder(&format!("{root}/{sub_path}"), 0o777)?;
             }
-            VolumeSource::ConfigFile { files } => {
-                archive.folder(&root, 0o755)?;
-                for ConfigFile { path, content, mode } in files {
-                    archive.parents(&root, path, 0o755)?;
-                    archive.file(&format!("{root}/{path}"), mode & 0o777, content)?;
-                }
+        }
+        VolumeSource::ConfigFile { files } => {
+            archive.folder(&root, 0o755)?;
+            for ConfigFile { path, content, mode } in files {
+                archive.parents(&root, path, 0o755)?;
+                archive.file(&format!("{root}/{path}"), mode & 0o777, content)?;
             }
         }
     }
+    Ok(())
+}
+
+/// The spec of a group after an update, as its files have it: volumes keep their numbers, because containers that run on have
+/// parts of them mounted. One that is no more, or is another kind of volume now, keeps its number without its name.
+pub(super) fn settled(old: &GroupSpec, new: &GroupSpec) -> GroupSpec {
+    let same_kind = |a: &VolumeSource, b: &VolumeSource| match (a, b) {
+        (VolumeSource::ConfigFile { .. }, VolumeSource::ConfigFile { .. }) => true,
+        (a, b) => a == b,
+    };
+    let mut left: Vec<VolumeSpec> = new.volumes.clone();
+    let mut volumes = Vec::with_capacity(old.volumes.len());
+    for volume in &old.volumes {
+        let stays = left
+            .iter()
+            .position(|v| v.name == volume.name && same_kind(&v.source, &volume.source));
+        volumes.push(match stays {
+            Some(at) => left.remove(at),
+            None => VolumeSpec {
+                name: String::new(),
+                source: volume.source.clone(),
+            },
+        });
+    }
+    volumes.append(&mut left);
+    GroupSpec { volumes, ..new.clone() }
+}
+
+/// The archive that brings a group's volume from its old to its new (settled) spec.
+pub(super) fn update_archive(old: &GroupSpec, new: &GroupSpec, record: &Record) -> io::Result<Vec<u8>> {
+    let mut archive = Archive::new();
+    archive.file(RECORD, 0o600, record.0.as_bytes())?;
+    archive.file(SPEC, 0o600, &serde_json::to_vec(new)?)?;
+    for (_, container) in numbered(new).filter(|(_, c)| old.container(&c.name).is_none()) {
+        archive.file(&format!("termination/{}", container.name), 0o666, b"")?;
+    }
+    for (index, volume) in new.volumes.iter().enumerate() {
+        let is_scratch = matches!(volume.source, VolumeSource::EmptyDir { .. });
+        if is_scratch || old.volumes.get(index).map(|v| &v.source) != Some(&volume.source) {
+            add_volume(&mut archive, new, index)?;
+        }
+    }
     archive.finish()
+}
+
+/// Paths in the pause container of config files that an update removes.
+pub(super) fn stale_files(old: &GroupSpec, new: &GroupSpec) -> Vec<String> {
+    let files = |spec: &GroupSpec, index: usize| -> Vec<String> {
+        match spec.volumes.get(index).map(|v| &v.source) {
+            Some(VolumeSource::ConfigFile { files }) => files.iter().map(|f| f.path.clone()).collect(),
+            _ => Vec::new(),
+        }
+    };
+    let of_volume = |index| {
+        let kept = files(new, index);
+        let stale = files(old, index).into_iter().filter(move |path| !kept.contains(path));
+        stale.map(move |path| format!("{ROOT}/volumes/{index}/{path}"))
+    };
+    (0..old.volumes.len()).flat_map(of_volume).collect()
 }
 
 /// An archive for [`MEMORY_ROOT`] with the folders that mounts of parts of volumes in memory need; none = nothing needed.
@@ -215,9 +281,9 @@ pub(super) fn memory_archive(spec: &GroupSpec) -> io::Result<Option<(&'static st
 }
 
 /// An archive for [`ROOT`] that empties one termination message before a restart.
-pub(super) fn termination_archive(index: usize) -> io::Result<Vec<u8>> {
+pub(super) fn termination_archive(container: &str) -> io::Result<Vec<u8>> {
     let mut archive = Archive::new();
-    archive.file(&format!("termination/{index}"), 0o666, b"")?;
+    archive.file(&format!("termination/{container}"), 0o666, b"")?;
     archive.finish()
 }
 
@@ -287,8 +353,9 @@ impl Volumes {
     }
 
     /// The mount of a container's termination message.
-    pub(super) fn termination(&self, group: &GroupId, index: usize, target: &str) -> EngineMount {
-        self.part(names::volume(group), 0, &format!("termination/{index}"), target, false)
+    pub(super) fn termination(&self, group: &GroupId, container: &str, target: &str) -> EngineMount {
+        let path = format!("termination/{container}");
+        self.part(names::volume(group), 0, &path, target, false)
     }
 
     fn part(&self, name: String, nth: usize, path: &str, target: &str, read_only: bool) -> EngineMount {
@@ -322,7 +389,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::spec::{Size, VolumeSpec};
+    use crate::spec::Size;
 
     fn mount(volume: &str, sub_path: &str) -> Mount {
         Mount {
@@ -400,7 +467,7 @@ mod tests {
         for wanted in [
             ("record", 0o600),
             ("spec.json", 0o600),
-            ("termination/0", 0o666),
+            ("termination/main", 0o666),
             ("volumes/0/", 0o777),
             ("volumes/0/a/", 0o777),
             ("volumes/0/a/b/", 0o777),
@@ -423,6 +490,48 @@ mod tests {
             .expect("a sub path is mounted");
         assert_eq!(root, "/memory");
         assert_eq!(self::listing(&archive), [("1/c/".to_owned(), 0o777)]);
+    }
+
+    #[test]
+    fn an_update_moves_no_volume_and_rewrites_what_differs() {
+        let old = group();
+        let mut new = group();
+        new.volumes.remove(0);
+        new.volumes[1].source = VolumeSource::ConfigFile {
+            files: vec![ConfigFile {
+                path: "z".into(),
+                content: Bytes::from_static(b"new"),
+                mode: 0o644,
+            }],
+        };
+        new.containers.push(ContainerSpec {
+            name: "second".into(),
+            ..Default::default()
+        });
+        let settled = settled(&old, &new);
+        let names: Vec<&str> = settled.volumes.iter().map(|v| v.name.as_str()).collect();
+        assert_eq!(names, ["", "memory", "files"]);
+        let archive = update_archive(&old, &settled, &Record("opaque".into())).expect("archive");
+        let paths: Vec<String> = listing(&archive).into_iter().map(|(path, _)| path).collect();
+        for wanted in ["record", "spec.json", "termination/second", "volumes/2/z"] {
+            assert!(
+                paths.iter().any(|path| path == wanted),
+                "{wanted} is missing in {paths:?}"
+            );
+        }
+        assert!(!paths.iter().any(|path| path == "termination/main"), "its words stay");
+        assert_eq!(
+            stale_files(&old, &settled),
+            ["/group/volumes/2/x", "/group/volumes/2/deep/y"]
+        );
+
+        // Another kind of volume is another volume.
+        new.volumes[1].source = VolumeSource::EmptyDir {
+            memory: false,
+            size_limit: String::new(),
+        };
+        let names: Vec<String> = super::settled(&old, &new).volumes.into_iter().map(|v| v.name).collect();
+        assert_eq!(names, ["", "memory", "", "files"]);
     }
 
     #[test]

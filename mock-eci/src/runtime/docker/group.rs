@@ -67,7 +67,7 @@ pub(super) struct Group {
     /// To the group's own actor; weak, so that the actor ends with the runtime.
     pub(super) inbox: mpsc::WeakUnboundedSender<Command>,
     /// Set when the group is removed: no event follows.
-    pub(super) muted: AtomicBool,
+    pub(super) muted: Arc<AtomicBool>,
 }
 
 /// A group's network and files.
@@ -78,6 +78,17 @@ pub(super) struct Sandbox {
 }
 
 impl Group {
+    /// The same group with another spec.
+    pub(super) fn with_spec(&self, spec: GroupSpec) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            id: self.id.clone(),
+            spec: Arc::new(spec),
+            inbox: self.inbox.clone(),
+            muted: Arc::clone(&self.muted),
+        }
+    }
+
     pub(super) fn engine(&self) -> &Engine {
         &self.shared.engine
     }

@@ -26,6 +26,7 @@ mod names;
 mod oom;
 mod probes;
 mod start;
+mod update;
 
 use std::{
     collections::HashMap,
@@ -186,7 +187,7 @@ impl Inner {
             id: id.clone(),
             spec,
             inbox: sender.downgrade(),
-            muted: AtomicBool::new(false),
+            muted: Arc::new(AtomicBool::new(false)),
         };
         self.groups().insert(id, sender);
         (Arc::new(group), receiver)
@@ -238,6 +239,11 @@ impl Runtime for DockerRuntime {
                 grace,
             },
         );
+    }
+
+    fn update(&self, update: Launch) {
+        let id = update.id.clone();
+        self.inner.tell(&id, Command::Update(update));
     }
 
     fn remove(&self, group: &GroupId) {

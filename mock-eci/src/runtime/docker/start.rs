@@ -50,14 +50,12 @@ pub(super) async fn start(
     };
     go_on()?;
     let sandbox = sandbox.ok_or_else(|| failed("CreateContainerError", "the group has no network"))?;
-    let (index, spec) = files::numbered(&group.spec)
-        .find(|(_, spec)| spec.name == container)
-        .ok_or_else(|| {
-            failed(
-                "CreateContainerError",
-                format!("the group has no container {container:?}"),
-            )
-        })?;
+    let spec = group.spec.container(container).ok_or_else(|| {
+        failed(
+            "CreateContainerError",
+            format!("the group has no container {container:?}"),
+        )
+    })?;
 
     let pulling = || group.emit_container(container, instance, ContainerEvent::Pulling);
     let credentials = &group.spec.registry_credentials;
@@ -74,12 +72,12 @@ pub(super) async fn start(
 
     let body = group
         .frame()
-        .container(index, spec, sandbox.ip, &image.user, &sandbox.volumes)
+        .container(spec, sandbox.ip, &image.user, &sandbox.volumes)
         .map_err(|why| failed("CreateContainerConfigError", why))?;
     let engine = group.engine();
     if instance > 0 {
         // The last words of the previous instance are not this one's.
-        let archive = files::termination_archive(index).map_err(|error| failed("CreateContainerError", error))?;
+        let archive = files::termination_archive(container).map_err(|error| failed("CreateContainerError", error))?;
         let emptied = engine.upload(&names::pause(&group.id), files::ROOT, archive).await;
         emptied.map_err(|error| failed("CreateContainerError", error))?;
     }

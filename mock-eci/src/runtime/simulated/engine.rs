@@ -45,6 +45,14 @@ pub(super) struct SimGroup {
     pub(super) stopping: bool,
 }
 
+impl SimGroup {
+    /// Place of the container that runs as this instance; an update can move it.
+    fn index_of_instance(&self, serial: u64) -> Option<usize> {
+        let is = |c: &SimContainer| c.running.is_some_and(|i| i.serial == serial);
+        self.containers.iter().position(is)
+    }
+}
+
 pub(super) struct SimContainer {
     pub(super) name: Arc<str>,
     pub(super) running: Option<Instance>,
@@ -64,9 +72,9 @@ pub(super) struct Instance {
 pub(super) enum Due {
     Scheduled(GroupId),
     Launched(GroupId),
-    Started(GroupId, usize, u32),
-    Ready(GroupId, usize, u64),
-    Exit(GroupId, usize, u64, Exit),
+    Started(GroupId, Arc<str>, u32),
+    Ready(GroupId, u64),
+    Exit(GroupId, u64, Exit),
 }
 
 /// Bytes of a termination message, as for a kubelet.
@@ -165,16 +173,28 @@ impl Inner {
         match due {
             Due::Scheduled(id) => self.scheduled(sim, id, now),
             Due::Launched(id) => self.launched(sim, &id, now),
-            Due::Started(id, index, instance) => self.started(sim, &id, index, instance, now),
-            Due::Ready(id, index, serial) => {
-                let container = sim.groups.get(&id).and_then(|g| g.containers.get(index));
+            Due::Started(id, name, instance) => {
+                if let Some((_, index)) = sim.find(id.as_str(), &name) {
+                    self.started(sim, &id, index, instance, now);
+                }
+            }
+            Due::Ready(id, serial) => {
+                let container = sim
+                    .groups
+                    .get(&id)
+                    .and_then(|g| g.containers.get(g.index_of_instance(serial)?));
                 if let Some(container) = container
-                    && let Some(instance) = container.running.filter(|i| i.serial == serial)
+                    && let Some(instance) = container.running
                 {
                     self.report_container(&id, &container.name, instance.number, ContainerEvent::Ready(true), now);
                 }
             }
-            Due::Exit(id, index, serial, exit) => self.exited(sim, &id, index, serial, exit, now),
+            Due::Exit(id, serial, exit) => {
+                let group = sim.groups.get(&id);
+                if let Some(index) = group.and_then(|g| g.index_of_instance(serial)) {
+                    self.exited(sim, &id, index, serial, exit, now);
+                }
+            }
         }
     }
 
@@ -277,7 +297,7 @@ impl Inner {
         let by_signal = (signal > 0).then(|| signal.saturating_add(128));
         let code = overrides.exit_code.or(by_signal).or(plan.map(|p| p.code)).unwrap_or(0);
         if let Some(delay) = probe {
-            self.later(sim, after(now, delay), Due::Ready(id.clone(), index, serial));
+            self.later(sim, after(now, delay), Due::Ready(id.clone(), serial));
         }
         if let Some(range) = exit_after {
             let mut message = overrides.exit_message.unwrap_or_default();
@@ -290,7 +310,7 @@ impl Inner {
                 message,
             };
             let delay = sim.draw(range);
-            self.later(sim, after(now, delay), Due::Exit(id.clone(), index, serial, exit));
+            self.later(sim, after(now, delay), Due::Exit(id.clone(), serial, exit));
         }
     }
 
@@ -348,7 +368,7 @@ impl Inner {
         };
         match delay {
             Duration::ZERO => self.exited(sim, id, index, serial, exit, now),
-            delay => self.later(sim, after(now, delay), Due::Exit(id.clone(), index, serial, exit)),
+            delay => self.later(sim, after(now, delay), Due::Exit(id.clone(), serial, exit)),
         }
     }
 }

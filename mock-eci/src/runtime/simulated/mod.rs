@@ -23,7 +23,7 @@ use super::{
 use crate::{
     clock::Clock,
     scenario::{Overrides, Scenario},
-    spec::GroupId,
+    spec::{GroupId, GroupSpec},
     timers::{Timers, after},
 };
 
@@ -136,14 +136,7 @@ impl Runtime for Simulated {
         let range = sim.scenario.schedule_ms;
         let drawn = sim.draw(range);
         let delay = Overrides::of(&launch.spec, None).schedule.unwrap_or(drawn);
-        let names = launch.spec.init_containers.iter().chain(&launch.spec.containers);
-        let containers = names
-            .map(|c| SimContainer {
-                name: c.name.as_str().into(),
-                running: None,
-                logs: Vec::new(),
-            })
-            .collect();
+        let containers = containers(&launch.spec, Vec::new());
         let group = SimGroup {
             spec: launch.spec,
             containers,
@@ -173,7 +166,7 @@ impl Runtime for Simulated {
             delay => self.0.later(
                 &mut sim,
                 after(now, delay),
-                Due::Started(group.clone(), index, instance),
+                Due::Started(group.clone(), container.into(), instance),
             ),
         }
     }
@@ -205,6 +198,14 @@ impl Runtime for Simulated {
         let mut sim = self.0.sim();
         if let Some((id, index)) = sim.find(group.as_str(), container) {
             self.0.terminate(&mut sim, &id, index, grace, now);
+        }
+    }
+
+    fn update(&self, update: Launch) {
+        let mut sim = self.0.sim();
+        if let Some(group) = sim.groups.get_mut(&update.id) {
+            group.containers = containers(&update.spec, std::mem::take(&mut group.containers));
+            group.spec = update.spec;
         }
     }
 
@@ -242,4 +243,18 @@ impl Runtime for Simulated {
         sim.timers.clear();
         Box::pin(std::future::ready(Ok(())))
     }
+}
+
+/// The containers of a spec; those that are known already, by name, stay what they are.
+fn containers(spec: &GroupSpec, mut known: Vec<SimContainer>) -> Vec<SimContainer> {
+    let all = spec.init_containers.iter().chain(&spec.containers);
+    all.map(|c| match known.iter().position(|k| *k.name == *c.name) {
+        Some(at) => known.swap_remove(at),
+        None => SimContainer {
+            name: c.name.as_str().into(),
+            running: None,
+            logs: Vec::new(),
+        },
+    })
+    .collect()
 }

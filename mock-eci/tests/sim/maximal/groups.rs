@@ -2,6 +2,8 @@
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 
+use mock_eci::api::catalogue::CATALOGUE;
+
 use crate::bed::Bed;
 
 pub(super) async fn send(bed: &Bed) {
@@ -28,6 +30,10 @@ pub(super) async fn send(bed: &Bed) {
         ("ZoneId", "cn-hangzhou-h"),
     ];
     bed.call("DescribeContainerGroupPrice", &price).await.ok();
+    update(bed, &id).await;
+    bed.until(&id, "Running").await;
+    let restart = [("ContainerGroupId", &*id), ("ClientToken", "token-4")];
+    bed.call("RestartContainerGroup", &restart).await.ok();
     let delete = [
         ("ContainerGroupId", &*id),
         ("Force", "true"),
@@ -119,10 +125,13 @@ const MORE: [(&str, &str); 6] = [
     ("StdinOnce", "false"),
 ];
 
-async fn create(bed: &Bed) -> String {
+/// A whole group, as a create has it.
+fn group() -> Vec<(String, String)> {
     let content = STANDARD.encode("key: value\n");
-    let mut params: Vec<(String, &str)> = GROUP.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
-    let mut member = |container: &str, name: &str, value| params.push((format!("{container}.{name}"), value));
+    let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    let mut params: Vec<(String, String)> = GROUP.iter().map(owned).collect();
+    let mut member =
+        |container: &str, name: &str, value: &str| params.push((format!("{container}.{name}"), value.to_owned()));
     for (name, value) in CONTAINER {
         member("InitContainer.1", name, value);
         member("Container.1", name, value);
@@ -175,21 +184,53 @@ async fn create(bed: &Bed) -> String {
         }
     }
     let file = "Volume.1.ConfigFileVolume.ConfigFileToPath.1";
-    params.push((format!("{file}.Path"), "app"));
-    params.push((format!("{file}.Content"), &content));
-    params.push((format!("{file}.Mode"), "0644"));
-    let mut params: Vec<(&str, &str)> = params.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+    params.push((format!("{file}.Path"), "app".to_owned()));
+    params.push((format!("{file}.Content"), content));
+    params.push((format!("{file}.Mode"), "0644".to_owned()));
     // `Image` of the first container comes twice above.
     params.sort_unstable();
     params.dedup();
+    params
+}
 
+fn borrowed(params: &[(String, String)]) -> Vec<(&str, &str)> {
+    params
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect()
+}
+
+/// The same group again, as far as an update can give it: this changes nothing but the token it is sent with.
+async fn update(bed: &Bed, id: &str) {
+    let mut params = group();
+    for (name, _) in &mut params {
+        // Spelt differently in updates, and for this hook only.
+        let plural = name.replace(
+            "PostStartHandlerHttpGetHttpHeader.",
+            "PostStartHandlerHttpGetHttpHeaders.",
+        );
+        *name = plural;
+    }
+    params.retain(|(name, _)| name != "ClientToken" && CATALOGUE.find("UpdateContainerGroup", name).is_some());
+    let mut params = borrowed(&params);
+    params.extend([
+        ("ContainerGroupId", id),
+        ("UpdateType", "RenewUpdate"),
+        ("ClientToken", "token-3"),
+    ]);
+    bed.call("UpdateContainerGroup", &params).await.ok();
+}
+
+async fn create(bed: &Bed) -> String {
+    let params = group();
+    let params = borrowed(&params);
     let dry = [&params[..], &[("DryRun", "true")]].concat();
     assert_eq!(bed.call("CreateContainerGroup", &dry).await.code(), "DryRunOperation");
     let created = bed.call("CreateContainerGroup", &params).await.ok();
     created["ContainerGroupId"].as_str().expect("an id").to_owned()
 }
 
-const GROUP: [(&str, &str); 49] = [
+const GROUP: [(&str, &str); 51] = [
     ("ContainerGroupName", "maximal"),
     ("ClientToken", "token-1"),
     ("Cpu", "2"),
@@ -205,6 +246,8 @@ const GROUP: [(&str, &str); 49] = [
     ("TerminationGracePeriodSeconds", "10"),
     ("SpotStrategy", "SpotWithPriceLimit"),
     ("SpotPriceLimit", "0.5"),
+    ("SpotDuration", "2"),
+    ("MaxPendingMinute", "60"),
     ("RamRoleName", "role"),
     ("HostName", "host"),
     ("ShareProcessNamespace", "false"),
