@@ -233,11 +233,11 @@ impl App {
             Ok(Answer { body, processing }) => {
                 drop(processing);
                 note.write(200, None, reading);
-                response::json(StatusCode::OK, body)
+                response::good(call.format, &call.action, body)
             }
             Err(error) => {
                 note.write(error.status.as_u16(), Some(error.code.to_string()), reading);
-                response::error(&error, &request_id, &host)
+                response::error_as(call.format, &error, &request_id, &host)
             }
         })
     }

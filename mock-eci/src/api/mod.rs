@@ -16,6 +16,7 @@ pub mod response;
 pub mod signature;
 pub mod table;
 mod view;
+pub mod xml;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;

@@ -10,7 +10,7 @@ use super::{
     error::ApiError,
     params::Params,
     replay::{Nonces, WINDOW},
-    response::shorten,
+    response::{Format, shorten},
     signature::{self, Authorization},
 };
 use crate::{clock::Clock, config::AccessKey};
@@ -43,6 +43,8 @@ pub struct Call {
     pub action: String,
     /// Query and form body, merged and sorted.
     pub params: Params,
+    /// In which form the caller wants its answer, as far as it could be told.
+    pub format: Format,
 }
 
 /// Checks who calls.
@@ -77,6 +79,7 @@ impl Verifier {
         let mut call = Call {
             action: String::new(),
             params: Params::default(),
+            format: Format::Json,
         };
         let result = self.decode(request, &mut call);
         (call, result)
@@ -96,6 +99,7 @@ impl Verifier {
 
         let authorization = header_text(headers, "authorization").filter(|v| v.starts_with(signature::ACS3));
         if let Some(authorization) = authorization {
+            call.format = accepted(headers);
             // v3: the query is signed as such and the body by its hash, so the body is decoded only afterwards.
             let checked = self.verify_v3(method, request, authorization, &call.params);
             merge_form(headers, body, &mut call.params)?;
@@ -105,7 +109,10 @@ impl Verifier {
             }
             check_version(header_text(headers, "x-acs-version"))?;
         } else {
+            // Known before the body is, so that an error with that is answered in the right form.
+            let known = format(&call.params).map(|format| call.format = format);
             merge_form(headers, body, &mut call.params)?;
+            call.format = known.and_then(|()| format(&call.params))?;
             if let Some(action) = call.params.get("Action") {
                 call.action = action.to_owned();
             }
@@ -140,9 +147,6 @@ impl Verifier {
         }
         if need("SignatureVersion")? != "1.0" {
             return Err(ApiError::invalid("SignatureVersion", "it must be 1.0"));
-        }
-        if params.get("Format").is_some_and(|f| f.eq_ignore_ascii_case("xml")) {
-            return Err(ApiError::unsupported("Format", "answers are JSON only"));
         }
         let key = self.key(&claim)?;
         let string_to_sign = signature::v1_string_to_sign(method, params);
@@ -261,6 +265,27 @@ impl Verifier {
 fn parse_time(text: &str) -> Option<Timestamp> {
     let shape = text.len() == 20 && text.as_bytes()[10] == b'T' && text.ends_with('Z');
     if shape { text.parse().ok() } else { None }
+}
+
+/// `Format`: XML unless the caller says otherwise, as at every RPC gateway of Alibaba Cloud.
+fn format(params: &Params) -> Result<Format, ApiError> {
+    match params.get("Format").unwrap_or_default() {
+        "" => Ok(Format::Xml),
+        format if format.eq_ignore_ascii_case("xml") => Ok(Format::Xml),
+        format if format.eq_ignore_ascii_case("json") => Ok(Format::Json),
+        _ => Err(ApiError::invalid("Format", "it must be JSON or XML")),
+    }
+}
+
+/// What `accept` asks for where there is no `Format`: JSON unless it names XML first.
+fn accepted(headers: &HeaderMap) -> Format {
+    let first = header_text(headers, "accept").and_then(|types| types.split([',', ';']).next());
+    match first.map(str::trim) {
+        Some(kind) if kind.eq_ignore_ascii_case("application/xml") || kind.eq_ignore_ascii_case("text/xml") => {
+            Format::Xml
+        }
+        _ => Format::Json,
+    }
 }
 
 fn check_version(version: Option<&str>) -> Result<(), ApiError> {

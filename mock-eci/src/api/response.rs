@@ -6,13 +6,24 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 
-use super::{Answer, error::ApiError};
+use super::{Answer, error::ApiError, xml};
 
 /// Most characters of a message: some quote what the caller sent, which may be megabytes.
 const MAX_MESSAGE: usize = 8 * 1024;
 
-/// The only content type.
 const JSON: HeaderValue = HeaderValue::from_static("application/json;charset=utf-8");
+/// To the letter: the Tea SDKs parse an error as XML only if it is exactly this.
+const XML: HeaderValue = HeaderValue::from_static("text/xml;charset=utf-8");
+
+/// In which form a caller wants its answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// JSON.
+    #[default]
+    Json,
+    /// XML.
+    Xml,
+}
 
 /// An answer of this body.
 ///
@@ -34,7 +45,33 @@ pub fn json(status: StatusCode, body: Bytes) -> Response<Bytes> {
     response
 }
 
-/// The response for an error.
+/// The response for a good answer of an action.
+pub fn good(format: Format, action: &str, body: Bytes) -> Response<Bytes> {
+    match format {
+        Format::Json => json(StatusCode::OK, body),
+        Format::Xml => xml(StatusCode::OK, &format!("{action}Response"), &body),
+    }
+}
+
+/// An XML response of the same content as this JSON.
+fn xml(status: StatusCode, root: &str, body: &[u8]) -> Response<Bytes> {
+    let value: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+    let mut response = Response::new(xml::document(root, &value).unwrap_or_default().into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, XML);
+    response
+}
+
+/// The response for an error, in the form asked for.
+pub fn error_as(format: Format, error: &ApiError, request_id: &str, host: &str) -> Response<Bytes> {
+    let response = self::error(error, request_id, host);
+    match format {
+        Format::Json => response,
+        Format::Xml => xml(error.status, "Error", response.body()),
+    }
+}
+
+/// The response for an error, as JSON.
 pub fn error(error: &ApiError, request_id: &str, host: &str) -> Response<Bytes> {
     #[derive(Serialize)]
     #[serde(rename_all = "PascalCase")]

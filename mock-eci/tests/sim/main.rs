@@ -19,3 +19,4 @@ mod protocol;
 mod signatures;
 mod sockets;
 mod steering;
+mod xml;
