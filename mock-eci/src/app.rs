@@ -30,6 +30,7 @@ use crate::{
     clock::Clock,
     config::{Config, Limits},
     domain::{cloud::Cloud, ledger::Bill},
+    exec::{self, Sessions},
     faults::{Fault, Faults, When},
     runtime::simulated::Simulated,
     steer::{
@@ -64,6 +65,7 @@ struct Inner {
     limited: AtomicBool,
     faults: Faults,
     journal: Journal,
+    exec: Sessions,
     simulated: Option<Simulated>,
     steering_token: Option<String>,
     listen_ip: IpAddr,
@@ -78,6 +80,7 @@ impl App {
             limited: AtomicBool::new(config.limits == Limits::Documented),
             faults: Faults::default(),
             journal: Journal::new(config.journal_entries),
+            exec: Sessions::new(config.exec_stdin_end),
             simulated,
             steering_token: config.steering_token.clone(),
             listen_ip: config.listen.ip(),
@@ -103,6 +106,11 @@ impl App {
     /// The newest calls.
     pub fn journal(&self) -> &Journal {
         &self.0.journal
+    }
+
+    /// Commands in containers.
+    pub fn exec(&self) -> &Sessions {
+        &self.0.exec
     }
 
     /// The simulated runtime; none with real containers.
@@ -149,6 +157,7 @@ impl App {
     pub async fn reset(&self) -> Result<(), crate::runtime::RuntimeError> {
         self.0.faults.clear();
         self.0.meter.clear();
+        self.0.exec.clear();
         self.set_may_list(true);
         let result = self.0.cloud.reset().await;
         self.0.journal.clear();
@@ -171,6 +180,9 @@ impl App {
         let path = request.uri().path();
         if path == "/mock" || path.starts_with("/mock/") {
             return Ok(steer::handle(self, request, peer).await);
+        }
+        if path.starts_with(exec::PATH) {
+            return Ok(exec::handle(&request));
         }
         self.call(request).await
     }
@@ -268,11 +280,12 @@ impl App {
             .ok_or_else(|| ApiError::action_unsupported(action.name))?;
         let verdict = Verdict::of(action.name, &call.params)?;
         let reader = Reader::new(&call.params);
-        let (cloud, offer) = (&self.0.cloud, &self.0.offer);
+        let (cloud, offer, exec) = (&self.0.cloud, &self.0.offer, &self.0.exec);
         let work = handler(Context {
             action: action.name,
             cloud,
             offer,
+            exec,
             request_id,
             host,
             params: &call.params,

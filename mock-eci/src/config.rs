@@ -32,6 +32,8 @@ pub struct Config {
     pub steering_token: Option<String>,
     /// How many calls the journal keeps.
     pub journal_entries: usize,
+    /// Whether an empty message on channel 0 ends the standard input of a command in a container: what ECI does is unconfirmed.
+    pub exec_stdin_end: bool,
 }
 
 impl Default for Config {
@@ -52,6 +54,7 @@ impl Default for Config {
             seed: 1,
             steering_token: None,
             journal_entries: 1_000,
+            exec_stdin_end: true,
         }
     }
 }

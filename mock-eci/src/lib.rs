@@ -18,6 +18,7 @@ mod app;
 pub mod clock;
 pub mod config;
 pub mod domain;
+pub mod exec;
 pub mod faults;
 mod intake;
 pub mod runtime;

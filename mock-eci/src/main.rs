@@ -70,6 +70,9 @@ struct Args {
     /// How many calls the journal keeps.
     #[arg(long, env = "MOCK_ECI_JOURNAL", default_value_t = 1_000)]
     journal: usize,
+    /// Whether an empty message on channel 0 ends the standard input of a command in a container.
+    #[arg(long, env = "MOCK_ECI_EXEC_STDIN_END", default_value_t = true, action = clap::ArgAction::Set)]
+    exec_stdin_end: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -95,6 +98,7 @@ impl Args {
             seed,
             steering_token,
             journal,
+            exec_stdin_end,
         } = self;
         let defaults = Config::default();
         if runtime == RuntimeArg::Docker && !listen.ip().is_loopback() && access_keys.is_empty() {
@@ -130,6 +134,7 @@ impl Args {
             seed: seed.unwrap_or_else(rand::random),
             steering_token,
             journal_entries: journal,
+            exec_stdin_end,
         })
     }
 }

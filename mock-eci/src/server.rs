@@ -9,7 +9,8 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use thiserror::Error;
 use tokio::{
-    net::{TcpListener, TcpStream},
+    io::{AsyncRead, AsyncWrite, DuplexStream},
+    net::TcpListener,
     sync::{Semaphore, mpsc},
     task::JoinHandle,
 };
@@ -21,6 +22,7 @@ use crate::{
     clock::Clock,
     config::{Config, RuntimeKind},
     domain::cloud::Cloud,
+    exec,
     intake::{Intake, MAX_BODY, NoBody},
     runtime::{Runtime, RuntimeError, docker, simulated::Simulated},
 };
@@ -138,6 +140,8 @@ impl Server {
 
     /// Ends it: no new connections, calls in progress get five seconds. Groups of a real runtime keep running.
     pub async fn shutdown(mut self) {
+        let sessions = self.app.exec().clone();
+        sessions.stop();
         if let Some(sockets) = self.sockets.take() {
             sockets.stop.cancel();
             sockets.connections.close();
@@ -146,12 +150,16 @@ impl Server {
             }
             sockets.accept.abort();
         }
+        if tokio::time::timeout(DRAIN, sessions.stopped()).await.is_err() {
+            tracing::warn!("commands in containers were cut off");
+        }
         self.pump.abort();
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
+        self.app.exec().stop();
         if let Some(sockets) = &self.sockets {
             sockets.stop.cancel();
             sockets.accept.abort();
@@ -173,8 +181,10 @@ async fn accept(listener: TcpListener, app: App, stop: CancellationToken, connec
         match accepted {
             Ok((stream, peer)) => {
                 let (app, intake, stop) = (app.clone(), intake.clone(), stop.clone());
+                // Answers are small and awaited: waiting to fill a segment only adds delay.
+                let _ = stream.set_nodelay(true);
                 connections.spawn(async move {
-                    serve(stream, peer, app, intake, stop).await;
+                    serve(stream, Peer::Address(peer.ip()), app, intake, stop).await;
                     drop(slot);
                 });
             }
@@ -187,12 +197,31 @@ async fn accept(listener: TcpListener, app: App, stop: CancellationToken, connec
     }
 }
 
-async fn serve(stream: TcpStream, peer: SocketAddr, app: App, intake: Intake, stop: CancellationToken) {
-    // Answers are small and awaited: waiting to fill a segment only adds delay.
-    let _ = stream.set_nodelay(true);
+/// Size of each direction of a connection in memory.
+const MEMORY_BUFFER: usize = 64 * 1024;
+
+impl App {
+    /// A connection in memory, served like one from a socket: for clients that bring their own HTTP, and for the WebSockets of
+    /// [`crate::exec`]. It ends with the server or when it is dropped.
+    pub fn connect(&self) -> DuplexStream {
+        let (ours, theirs) = tokio::io::duplex(MEMORY_BUFFER);
+        let (app, stop) = (self.clone(), self.exec().stopping().clone());
+        // With a budget of its own: who is in this process can take its memory anyway.
+        tokio::spawn(serve(ours, Peer::Memory, app, Intake::default(), stop));
+        theirs
+    }
+}
+
+async fn serve(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    peer: Peer,
+    app: App,
+    intake: Intake,
+    stop: CancellationToken,
+) {
     let service = service_fn(move |request| {
         let (app, intake) = (app.clone(), intake.clone());
-        async move { answer(app, intake, request, Peer::Address(peer.ip())).await }
+        async move { answer(app, intake, request, peer).await }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -200,6 +229,7 @@ async fn serve(stream: TcpStream, peer: SocketAddr, app: App, intake: Intake, st
         .max_buf_size(MAX_HEAD)
         .max_headers(MAX_HEADERS)
         .serve_connection(TokioIo::new(stream), service);
+    let connection = connection.with_upgrades();
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
@@ -219,6 +249,9 @@ async fn answer(
     request: Request<Incoming>,
     peer: Peer,
 ) -> Result<Response<Full<Bytes>>, Disconnected> {
+    if exec::socket::is_upgrade(&request) {
+        return Ok(exec::socket::accept(&app, request).map(Full::new));
+    }
     let (head, body) = request.into_parts();
     let refuse = |error: ApiError| {
         let host = head

@@ -228,6 +228,22 @@ impl ApiError {
         )
     }
 
+    pub(crate) fn not_running(container: &str) -> Self {
+        Self::bad(
+            "IncorrectStatus",
+            format!("The container {container:?} is not running."),
+        )
+    }
+
+    /// Of a synchronous command. Not in ECI's list, which has no word for it: a caller must not take it for a reason to run the
+    /// command again.
+    pub(crate) fn exec_timeout(seconds: u64) -> Self {
+        Self::bad(
+            "OperationFailed.Timeout",
+            format!("The command was ended because it took more than {seconds} seconds; run it without Sync."),
+        )
+    }
+
     pub(crate) fn quota(what: &str) -> Self {
         Self::forbidden("QuotaExceeded", format!("{what} quota exceeded."))
     }

@@ -33,6 +33,7 @@ use crate::{
         cloud::{Cloud, NotOnce},
         tokens::{Fingerprint, Key, Processing},
     },
+    exec::Sessions,
 };
 
 /// What the account is offered, the same for every call.
@@ -68,6 +69,8 @@ pub struct Context<'a> {
     pub cloud: &'a Cloud,
     /// What is on offer.
     pub offer: &'a Offer,
+    /// Commands in containers.
+    pub exec: &'a Sessions,
     /// Id of the answer.
     pub request_id: &'a str,
     /// Host the caller addressed.

@@ -6,9 +6,11 @@
 pub mod cloud;
 pub mod container;
 pub mod events;
+pub mod exec;
 pub mod group;
 pub mod ledger;
 pub mod lifecycle;
+pub mod metrics;
 pub mod price;
 pub mod query;
 pub mod size;

@@ -31,9 +31,15 @@ use jiff::Timestamp;
 use thiserror::Error;
 use tokio::sync::mpsc;
 
+use self::{
+    exec::{ExecRequest, ExecStreams},
+    metrics::Sample,
+};
 use crate::spec::{GroupId, GroupSpec};
 
 pub mod docker;
+pub mod exec;
+pub mod metrics;
 pub mod simulated;
 
 /// Where a runtime reports to. Sending fails only when the server is gone; ignore that.
@@ -78,6 +84,30 @@ pub trait Runtime: Send + Sync + 'static {
     /// kept.
     fn keep(&self, group: &GroupId, record: Record) {
         let (_, _) = (group, record);
+    }
+
+    /// Runs a command in a container that runs. It ends when its caller drops the streams, or with the container.
+    ///
+    /// # Errors
+    /// [`RuntimeError::NotFound`] when this instance does not run. A program that cannot be started is no error here: the
+    /// streams say so, with exit code 126 or 127, as a container runtime does. By default nothing runs.
+    fn exec<'a>(
+        &'a self,
+        group: &'a GroupId,
+        request: ExecRequest,
+    ) -> BoxFuture<'a, Result<ExecStreams, RuntimeError>> {
+        let (_, _) = (group, request);
+        Box::pin(std::future::ready(Err(RuntimeError::NotFound)))
+    }
+
+    /// What a group used at each of these times (multiples of [`metrics::SAMPLE_PERIOD`], oldest first). Times without a sample
+    /// are left out; a sample may be up to `within` older than the time it stands for. By default there are none.
+    ///
+    /// # Errors
+    /// [`RuntimeError::NotFound`] when there is no such group.
+    fn samples(&self, group: &GroupId, times: &[Timestamp], within: Duration) -> Result<Vec<Sample>, RuntimeError> {
+        let (_, _, _) = (group, times, within);
+        Ok(Vec::new())
     }
 
     /// Whether groups outlive this process, so that making their records is worth while.

@@ -154,6 +154,8 @@ pub(crate) fn redact(name: &str, value: &str) -> String {
         "Value" => name.contains("EnvironmentVar.") || name.contains("HttpHeader"),
         "Content" => name.contains("ConfigFileToPath."),
         "Password" | "Signature" | "SecurityToken" => true,
+        // Of ExecContainerCommand: command lines hold passwords too often.
+        "Command" => name == "Command",
         _ => false,
     };
     if secret {
@@ -193,6 +195,7 @@ mod tests {
             "ImageRegistryCredential.1.Password",
             "Container.1.LifecyclePreStopHandlerHttpGetHttpHeader.1.Value",
             "SecurityToken",
+            "Command",
             "Signature",
         ] {
             assert_eq!(redact(name, "hunter2"), "<7 bytes>", "{name}");

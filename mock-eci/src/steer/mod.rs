@@ -9,6 +9,7 @@ mod calls;
 mod clock;
 #[cfg(test)]
 mod docs;
+mod exec;
 mod groups;
 mod guard;
 pub mod journal;
@@ -27,7 +28,14 @@ use crate::{
 };
 
 /// Everything that can be steered.
-static AREAS: [&Area; 5] = [&server::AREA, &clock::AREA, &calls::AREA, &account::AREA, &groups::AREA];
+static AREAS: [&Area; 6] = [
+    &server::AREA,
+    &clock::AREA,
+    &calls::AREA,
+    &account::AREA,
+    &groups::AREA,
+    &exec::AREA,
+];
 
 fn routes() -> impl Iterator<Item = &'static Route> {
     AREAS.iter().flat_map(|area| area.routes)

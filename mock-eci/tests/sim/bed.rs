@@ -61,6 +61,23 @@ impl Bed {
         }
     }
 
+    /// A server that listens too.
+    pub(crate) async fn listening() -> Self {
+        Self {
+            server: Server::start(Config::default()).await.expect("a free port"),
+        }
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> String {
+        self.server.url().trim_start_matches("http://").to_owned()
+    }
+
+    /// Ends the server.
+    pub(crate) async fn shutdown(self) {
+        self.server.shutdown().await;
+    }
+
     pub(crate) fn app(&self) -> &App {
         self.server.app()
     }

@@ -70,7 +70,7 @@ async fn errors_have_ecis_body() {
         assert!(reply.body[member].as_str().is_some_and(|v| !v.is_empty()), "{member}");
     }
     assert_eq!(reply.body["HostId"], "eci.test");
-    let reply = bed.call("ExecContainerCommand", &[]).await;
+    let reply = bed.call("ExportContainerGroupTemplate", &[]).await;
     assert_eq!((reply.status, reply.code()), (400, "UnsupportedOperation"));
     let reply = bed.call("DescribeContainerGroups", &[("RegionId", "mars")]).await;
     assert_eq!((reply.status, reply.code()), (404, "InvalidRegionId.NotFound"));

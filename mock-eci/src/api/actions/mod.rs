@@ -3,11 +3,14 @@
 pub(super) mod create_container_group;
 pub(super) mod delete_container_group;
 pub(super) mod describe_container_group_events;
+pub(super) mod describe_container_group_metric;
 pub(super) mod describe_container_group_price;
 pub(super) mod describe_container_group_status;
 pub(super) mod describe_container_groups;
 pub(super) mod describe_container_log;
+pub(super) mod describe_multi_container_group_metric;
 pub(super) mod describe_regions;
+pub(super) mod exec_container_command;
 pub(super) mod list_usage;
 mod listing;
 pub(super) mod restart_container_group;

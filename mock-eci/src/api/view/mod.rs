@@ -2,6 +2,7 @@
 
 pub(super) mod event;
 pub(super) mod group;
+pub(super) mod metric;
 pub(super) mod status;
 
 use jiff::Timestamp;

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use rand::{RngExt, rngs::StdRng};
 use tokio::sync::Notify;
 
-use super::logs::SimLog;
+use super::{exec::Running, logs::SimLog, metrics::Run};
 use crate::{
     clock::Clock,
     runtime::{ContainerEvent, Events, Exit, RuntimeEvent, RuntimeEventKind},
@@ -35,12 +35,17 @@ pub(super) struct Sim {
     pub(super) timers: Timers<Due>,
     pub(super) launched: u32,
     pub(super) starts: u64,
+    pub(super) execs: Running,
 }
 
 pub(super) struct SimGroup {
     pub(super) spec: Arc<GroupSpec>,
     pub(super) containers: Vec<SimContainer>,
     pub(super) launched: bool,
+    /// Since when it has a network, and uses something.
+    pub(super) up: Option<Timestamp>,
+    /// Processor time of containers that an update took away.
+    pub(super) spent: u64,
     /// Set by stop: when the last container has ended, `Stopped` is reported.
     pub(super) stopping: bool,
 }
@@ -58,6 +63,10 @@ pub(super) struct SimContainer {
     pub(super) running: Option<Instance>,
     /// Logs of the newest two instances, oldest first.
     pub(super) logs: Vec<(u32, SimLog)>,
+    /// What those use.
+    pub(super) runs: Vec<Run>,
+    /// Processor time of instances before those.
+    pub(super) spent: u64,
 }
 
 #[derive(Clone, Copy)]
@@ -224,6 +233,7 @@ impl Inner {
             return;
         };
         group.launched = true;
+        group.up = Some(now);
         let address = Ipv4Addr::from(FIRST_ADDRESS + sim.launched % ADDRESSES);
         sim.launched = sim.launched.wrapping_add(1);
         self.report(
@@ -267,6 +277,10 @@ impl Inner {
         if container.logs.len() >= 2 {
             container.logs.remove(0);
         }
+        if container.runs.len() >= 2 {
+            container.spent += container.runs.remove(0).spent();
+        }
+        container.runs.push(Run::new(id, &group.spec, spec, now));
         let log = SimLog::new(
             &spec.name,
             &group.spec.name,
@@ -323,8 +337,12 @@ impl Inner {
             return;
         };
         container.running = None;
+        sim.execs.end(serial);
         if let Some((_, log)) = container.logs.last_mut() {
             log.end(now);
+        }
+        if let Some(run) = container.runs.last_mut() {
+            run.end(now);
         }
         self.report_container(id, &container.name, instance.number, ContainerEvent::Exited(exit), now);
         if group.stopping && group.containers.iter().all(|c| c.running.is_none()) {

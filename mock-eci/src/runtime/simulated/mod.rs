@@ -4,7 +4,9 @@
 //! but for lines that steering adds.
 
 mod engine;
+mod exec;
 mod logs;
+mod metrics;
 
 use std::{
     collections::HashMap,
@@ -13,12 +15,15 @@ use std::{
 };
 
 use futures::future::BoxFuture;
+use jiff::Timestamp;
 use rand::{SeedableRng, rngs::StdRng};
 use tokio::sync::Notify;
 
 use self::engine::{Due, Inner, Sim, SimContainer, SimGroup, run, spec_of};
 use super::{
     AdoptedGroup, ContainerEvent, Events, Exit, Launch, LogLine, LogQuery, Runtime, RuntimeError, RuntimeEventKind,
+    exec::{ExecRequest, ExecStreams, pair},
+    metrics::Sample,
 };
 use crate::{
     clock::Clock,
@@ -43,6 +48,7 @@ impl Simulated {
             timers: Timers::default(),
             launched: 0,
             starts: 0,
+            execs: exec::Running::default(),
         };
         let inner = Arc::new(Inner {
             clock,
@@ -141,6 +147,8 @@ impl Runtime for Simulated {
             spec: launch.spec,
             containers,
             launched: false,
+            up: None,
+            spent: 0,
             stopping: false,
         };
         sim.groups.insert(launch.id.clone(), group);
@@ -204,13 +212,22 @@ impl Runtime for Simulated {
     fn update(&self, update: Launch) {
         let mut sim = self.0.sim();
         if let Some(group) = sim.groups.get_mut(&update.id) {
+            let gone = group
+                .containers
+                .iter()
+                .filter(|c| update.spec.container(&c.name).is_none());
+            group.spent += gone.map(metrics::spent).sum::<u64>();
             group.containers = containers(&update.spec, std::mem::take(&mut group.containers));
             group.spec = update.spec;
         }
     }
 
     fn remove(&self, group: &GroupId) {
-        self.0.sim().groups.remove(group);
+        let mut sim = self.0.sim();
+        let removed = sim.groups.remove(group);
+        for instance in removed.iter().flat_map(|g| &g.containers).filter_map(|c| c.running) {
+            sim.execs.end(instance.serial);
+        }
     }
 
     fn logs<'a>(
@@ -229,6 +246,34 @@ impl Runtime for Simulated {
         Box::pin(std::future::ready(lines.ok_or(RuntimeError::NotFound)))
     }
 
+    fn exec<'a>(
+        &'a self,
+        group: &'a GroupId,
+        request: ExecRequest,
+    ) -> BoxFuture<'a, Result<ExecStreams, RuntimeError>> {
+        let mut sim = self.0.sim();
+        let found = sim.find(group.as_str(), &request.container).and_then(|(id, index)| {
+            let group = sim.groups.get(&id)?;
+            let running = group.containers.get(index)?.running;
+            let instance = running.filter(|i| i.number == request.instance)?;
+            let surroundings = exec::Surroundings::of(&group.spec, spec_of(&group.spec, index)?);
+            Some((instance.serial, surroundings))
+        });
+        let started = found.ok_or(RuntimeError::NotFound).map(|(serial, surroundings)| {
+            let (streams, peer) = pair(request.stdin);
+            let ended = sim.execs.join(serial);
+            tokio::spawn(exec::run(request, peer, surroundings, self.0.clock.clone(), ended));
+            streams
+        });
+        Box::pin(std::future::ready(started))
+    }
+
+    fn samples(&self, group: &GroupId, times: &[Timestamp], _: Duration) -> Result<Vec<Sample>, RuntimeError> {
+        let sim = self.0.sim();
+        let found = sim.groups.get(group).ok_or(RuntimeError::NotFound)?;
+        Ok(metrics::samples(group, found, times))
+    }
+
     fn survives(&self) -> bool {
         false
     }
@@ -241,6 +286,7 @@ impl Runtime for Simulated {
         let mut sim = self.0.sim();
         sim.groups.clear();
         sim.timers.clear();
+        sim.execs.clear();
         Box::pin(std::future::ready(Ok(())))
     }
 }
@@ -254,6 +300,8 @@ fn containers(spec: &GroupSpec, mut known: Vec<SimContainer>) -> Vec<SimContaine
             name: c.name.as_str().into(),
             running: None,
             logs: Vec::new(),
+            runs: Vec::new(),
+            spent: 0,
         },
     })
     .collect()

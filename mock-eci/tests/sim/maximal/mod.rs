@@ -1,6 +1,7 @@
 //! Requests that together give every parameter the catalogue calls done, to every operation that is supported. The test bed
 //! holds each against what was read; here it is seen that none is left out.
 
+mod exec;
 mod groups;
 
 use std::collections::BTreeSet;
@@ -25,6 +26,7 @@ async fn every_parameter_that_is_done_is_read() {
     })
     .await;
     groups::send(&bed).await;
+    exec::send(&bed).await;
 
     let given: BTreeSet<(String, String)> = bed
         .app()
