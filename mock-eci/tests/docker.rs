@@ -12,7 +12,11 @@
 mod bed;
 #[path = "docker/ending.rs"]
 mod ending;
+#[path = "docker/exec.rs"]
+mod exec;
 #[path = "docker/life.rs"]
 mod life;
+#[path = "docker/metrics.rs"]
+mod metrics;
 #[path = "docker/shape.rs"]
 mod shape;

@@ -15,9 +15,11 @@ mod archive;
 mod bodies;
 mod ending;
 mod engine;
+mod exec;
 mod files;
 mod group;
 mod handlers;
+mod history;
 mod images;
 mod launch;
 mod logs;
@@ -26,6 +28,7 @@ mod names;
 mod oom;
 mod probes;
 mod start;
+mod stats;
 mod update;
 
 use std::{
@@ -37,6 +40,7 @@ use std::{
 };
 
 use futures::future::{self, BoxFuture};
+use jiff::Timestamp;
 use tokio::{
     runtime::Handle,
     sync::{mpsc, oneshot},
@@ -47,7 +51,11 @@ use self::{
     engine::Engine,
     group::{Group, Shared},
 };
-use super::{AdoptedGroup, Events, Launch, LogLine, LogQuery, Runtime, RuntimeError, RuntimeEvent, RuntimeEventKind};
+use super::{
+    AdoptedGroup, Events, Launch, LogLine, LogQuery, Runtime, RuntimeError, RuntimeEvent, RuntimeEventKind,
+    exec::{ExecRequest, ExecStreams},
+    metrics::Sample,
+};
 use crate::{
     clock::Clock,
     spec::{GroupId, GroupSpec},
@@ -139,6 +147,7 @@ pub struct DockerRuntime {
 struct Inner {
     shared: Arc<Shared>,
     groups: Mutex<HashMap<GroupId, mpsc::UnboundedSender<Command>>>,
+    histories: stats::Histories,
     tasks: Handle,
 }
 
@@ -159,9 +168,11 @@ impl DockerRuntime {
         let inner = Arc::new(Inner {
             shared,
             groups: Mutex::default(),
+            histories: stats::Histories::default(),
             tasks: Handle::current(),
         });
         inner.tasks.spawn(monitor::run(Arc::downgrade(&inner)));
+        inner.tasks.spawn(stats::run(Arc::downgrade(&inner)));
         Ok(Self { inner })
     }
 }
@@ -248,6 +259,7 @@ impl Runtime for DockerRuntime {
 
     fn remove(&self, group: &GroupId) {
         let inbox = self.inner.groups().remove(group);
+        self.inner.histories.forget(group);
         if let Some(inbox) = inbox {
             let (done, _) = oneshot::channel();
             let _ = inbox.send(Command::Remove { done });
@@ -272,6 +284,30 @@ impl Runtime for DockerRuntime {
         })
     }
 
+    fn exec<'a>(
+        &'a self,
+        group: &'a GroupId,
+        request: ExecRequest,
+    ) -> BoxFuture<'a, Result<ExecStreams, RuntimeError>> {
+        Box::pin(async move {
+            if !self.inner.groups().contains_key(group) {
+                return Err(RuntimeError::NotFound);
+            }
+            match exec::start(&self.inner.shared, group, request).await {
+                // There is none, or it does not run (any more).
+                Err(error) if exec::is_about_the_container(&error) => Err(RuntimeError::NotFound),
+                other => Ok(other?),
+            }
+        })
+    }
+
+    fn samples(&self, group: &GroupId, times: &[Timestamp], within: Duration) -> Result<Vec<Sample>, RuntimeError> {
+        if !self.inner.groups().contains_key(group) {
+            return Err(RuntimeError::NotFound);
+        }
+        Ok(self.inner.histories.at(group, times, within))
+    }
+
     fn adopt(&self) -> BoxFuture<'_, Result<Vec<AdoptedGroup>, RuntimeError>> {
         Box::pin(async move { Ok(adopt::adopt(&self.inner).await?) })
     }
@@ -279,6 +315,7 @@ impl Runtime for DockerRuntime {
     fn reset(&self) -> BoxFuture<'_, Result<(), RuntimeError>> {
         Box::pin(async move {
             let groups: Vec<_> = self.inner.groups().drain().collect();
+            groups.iter().for_each(|(id, _)| self.inner.histories.forget(id));
             let removed = groups.into_iter().map(|(_, inbox)| async move {
                 let (done, removed) = oneshot::channel();
                 let _ = inbox.send(Command::Remove { done });
