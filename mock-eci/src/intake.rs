@@ -70,6 +70,11 @@ impl Intake {
             .map_err(|_| NoBody::Broken)??;
         Ok(Taken { body, _room: room })
     }
+
+    /// Room for something of this size that is no body, if there is any now.
+    pub(crate) fn try_room(&self, kib: u32) -> Option<OwnedSemaphorePermit> {
+        self.0.clone().try_acquire_many_owned(kib).ok()
+    }
 }
 
 /// All data of a body, copied together: kept apart, chunks of one byte would take forty times what they hold.

@@ -21,6 +21,7 @@ pub mod domain;
 pub mod exec;
 pub mod faults;
 mod intake;
+mod long_target;
 pub mod runtime;
 pub mod scenario;
 mod server;

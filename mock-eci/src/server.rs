@@ -24,11 +24,12 @@ use crate::{
     domain::cloud::Cloud,
     exec,
     intake::{Intake, MAX_BODY, NoBody},
+    long_target::LongTargets,
     runtime::{Runtime, RuntimeError, docker, simulated::Simulated},
 };
 
-/// Largest head; hyper may read as much again before it looks. The `http` crate takes at most 65,534 bytes of request target whatever this says: longer ones are answered
-/// with 414. Real ECI has a limit of its own there; big requests belong into a form body.
+/// Largest head that hyper reads, and it may read as much again before it looks; queries of long targets do not reach it
+/// ([`crate::long_target`]).
 const MAX_HEAD: usize = 128 * 1024;
 /// Most headers.
 const MAX_HEADERS: usize = 64;
@@ -219,7 +220,9 @@ async fn serve(
     intake: Intake,
     stop: CancellationToken,
 ) {
-    let service = service_fn(move |request| {
+    let (stream, queries) = LongTargets::new(stream, intake.clone());
+    let service = service_fn(move |mut request| {
+        queries.restore(&mut request);
         let (app, intake) = (app.clone(), intake.clone());
         async move { answer(app, intake, request, peer).await }
     });

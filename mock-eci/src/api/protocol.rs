@@ -13,7 +13,7 @@ use super::{
     response::{Format, shorten},
     signature::{self, Authorization},
 };
-use crate::{clock::Clock, config::AccessKey};
+use crate::{clock::Clock, config::AccessKey, long_target};
 
 /// The only version of ECI's OpenAPI.
 pub const VERSION: &str = "2018-08-08";
@@ -93,8 +93,7 @@ impl Verifier {
             Method::POST => "POST",
             ref other => return Err(ApiError::http_method(other.as_str())),
         };
-        call.params
-            .extend_encoded(request.uri().query().unwrap_or_default().as_bytes())?;
+        call.params.extend_encoded(long_target::query(request).as_bytes())?;
         call.params.sort();
 
         let authorization = header_text(headers, "authorization").filter(|v| v.starts_with(signature::ACS3));

@@ -237,13 +237,29 @@ impl Signed {
     }
 
     pub(crate) fn build(self) -> Request<Bytes> {
+        let uri = format!("http://eci.test/?{}", self.query);
+        let (head, body) = self.sign();
+        head.uri(uri).body(body.into()).expect("valid request")
+    }
+
+    /// As it goes over a wire: for targets that are too long for `http::Uri`.
+    pub(crate) fn text(self) -> String {
+        let mut text = format!("POST /?{} HTTP/1.1\r\n", self.query);
+        let (head, body) = self.sign();
+        for (name, value) in head.headers_ref().expect("valid headers") {
+            text.push_str(&format!("{name}: {}\r\n", value.to_str().expect("plain text")));
+        }
+        text.push_str(&format!("content-length: {}\r\n\r\n{body}", body.len()));
+        text
+    }
+
+    fn sign(self) -> (http::request::Builder, String) {
         let mut query = Params::default();
         query.extend_encoded(self.query.as_bytes()).expect("few parameters");
         query.sort();
         let hash = signature::content_hash(self.body.as_bytes());
         let mut request = Request::builder()
             .method(Method::POST)
-            .uri(format!("http://eci.test/?{}", self.query))
             .header("host", "eci.test")
             .header("x-acs-action", &self.action)
             .header("x-acs-version", VERSION)
@@ -267,10 +283,7 @@ impl Signed {
             "{ACS3} Credential={},SignedHeaders={signed},Signature={signature}",
             self.key.0
         );
-        request
-            .header("authorization", authorization)
-            .body(self.body.into())
-            .expect("valid request")
+        (request.header("authorization", authorization), self.body)
     }
 }
 
