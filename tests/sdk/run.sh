@@ -34,7 +34,7 @@ make_java() {
 # A virtual environment is of one Python; moved to its place it still works when called by its python.
 venv=$(cached --about '20 s' --text 'installing the official SDKs for Python' --key "$(python3 -V)" \
 	sdk-venv tests/sdk/requirements.txt -- make_venv)/venv
-tests=(test_authentication test_script test_config_files test_examples)
+tests=(test_authentication test_script test_config_files test_exec test_examples)
 
 if [[ ${1-} == java ]]; then
 	need_command javac 'install a JDK, 17 or later (Debian: default-jdk-headless)'

@@ -418,10 +418,10 @@ SECTIONS = {
     "end": END,
 }
 # What mock-eci does not carry out yet: steps that need it are left out.
-PENDING_SECTIONS = {"update", "disk"}
+PENDING_SECTIONS = {"disk"}
 PENDING = {
-    "DescribeAvailableResource", "ExecContainerCommand", "DescribeContainerGroupMetric", "DescribeMultiContainerGroupMetric",
-    "UpdateContainerGroup", "RestartContainerGroup", "ResizeContainerGroupVolume", "CommitContainer",
+    "DescribeAvailableResource",
+    "ResizeContainerGroupVolume", "CommitContainer",
     "DescribeCommitContainerTask", "CreateInstanceOpsTask", "DescribeInstanceOpsRecords", "TagResources", "UntagResources",
     "ListTagResources", "CreateImageCache", "UpdateImageCache", "DeleteImageCache", "DescribeImageCaches", "CreateDataCache",
     "UpdateDataCache", "DeleteDataCache", "CopyDataCache", "DescribeDataCaches", "CreateVirtualNode", "UpdateVirtualNode",
