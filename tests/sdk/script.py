@@ -21,6 +21,13 @@ ANY = Any()
 
 
 @dataclasses.dataclass
+class Holding:
+    """A list in which this is."""
+
+    item: object
+
+
+@dataclasses.dataclass
 class Call:
     """A call that must succeed and show something."""
 
@@ -286,7 +293,7 @@ OPS = [
 TAGS = [
     Call("TagResources", {"ResourceType": "ContainerGroup", "ResourceId": ["$web"], "Tag": [{"Key": "tier", "Value": "front"}]}),
     Call("ListTagResources", {"ResourceType": "ContainerGroup", "ResourceId": ["$web"], "Tag": [{"Key": "tier", "Value": "front"}]},
-         {"TagResources.0": {"ResourceType": "ContainerGroup", "ResourceId": "$web", "TagKey": "tier", "TagValue": "front"}}),
+         {"TagResources": Holding({"ResourceType": "ContainerGroup", "ResourceId": "$web", "TagKey": "tier", "TagValue": "front"})}),
     Call("UntagResources", {"ResourceType": "ContainerGroup", "ResourceId": ["$web"], "TagKey": ["tier"]}),
     Call("ListTagResources", {"ResourceType": "ContainerGroup", "ResourceId": ["$web"], "Tag": [{"Key": "tier"}]}, {"TagResources": []}),
     Wrong("TagResources", {
