@@ -159,6 +159,12 @@ pub struct GroupSpec {
     pub registry_credentials: Vec<RegistryCredential>,
     /// `PlainHttpRegistry` and `InsecureRegistry`: registries (`host[:port]`) without TLS or without a trusted certificate.
     pub insecure_registries: Vec<String>,
+    /// `ImageSnapshotId`: the image cache it is made from; empty = none is named.
+    #[serde(default)]
+    pub image_snapshot_id: String,
+    /// `AutoMatchImageCache`: it takes the best one there is.
+    #[serde(default)]
+    pub auto_match_image_cache: bool,
     /// `Tag.N`, in the order given; keys are unique.
     pub tags: Vec<(String, String)>,
     /// `InitContainer.N`: run one after the other, each to its end, before any of `containers`.

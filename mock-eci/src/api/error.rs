@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use http::StatusCode;
 
+use crate::domain::resources::{Kind, Refused};
+
 /// An error answer: what the caller reads. Formatting is [`super::response`]'s business.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiError {
@@ -241,6 +243,76 @@ impl ApiError {
         Self::bad(
             "OperationFailed.Timeout",
             format!("The command was ended because it took more than {seconds} seconds; run it without Sync."),
+        )
+    }
+
+    pub(crate) fn image_snapshot_not_found() -> Self {
+        Self::not_found(
+            "ImageSnapshot.NotFound",
+            "The image cache or snapshot of ImageSnapshotId does not exist.",
+        )
+    }
+
+    pub(crate) fn image_snapshot_status(status: &str) -> Self {
+        Self::bad(
+            "ImageSnapshot.IncorrectStatus",
+            format!("The image cache of ImageSnapshotId is {status}; it must be Ready."),
+        )
+    }
+
+    /// Why the account's caches, nodes and tasks refuse something. The codes of what is not found are made after the one
+    /// for groups: those of ECI are not documented.
+    pub(crate) fn refused(refused: Refused) -> Self {
+        match refused {
+            Refused::NotFound(kind, id) => {
+                let (code, what) = match kind {
+                    Kind::ImageCache => ("InvalidImageCacheId.NotFound", "image cache"),
+                    Kind::DataCache => ("InvalidDataCacheId.NotFound", "data cache"),
+                    Kind::VirtualNode => ("InvalidVirtualNodeId.NotFound", "virtual node"),
+                    Kind::Commit | Kind::OpsTask => ("InvalidTaskId.NotFound", "task"),
+                };
+                Self::not_found(code, format!("The {what} {id:?} does not exist."))
+            }
+            Refused::Quota(kind) => Self::quota(match kind {
+                Kind::ImageCache => "Image cache",
+                Kind::DataCache => "Data cache",
+                Kind::VirtualNode => "Virtual node",
+                Kind::Commit | Kind::OpsTask => "Task",
+            }),
+            Refused::Status(kind, status) => {
+                let (what, must) = match kind {
+                    Kind::DataCache => ("data cache", "Available or UpdateFailed"),
+                    _ => ("image cache", "Ready or UpdateFailed"),
+                };
+                Self::status_forbids(format!("The {what} is {status}; it must be {must}."))
+            }
+            Refused::PathTaken(place) => Self::invalid("Path", format_args!("{place:?} is that of another data cache")),
+            Refused::TooManyTags => Self::too_many_tags(),
+        }
+    }
+
+    pub(crate) fn status_forbids(message: impl Into<String>) -> Self {
+        Self::bad("IncorrectStatus", message)
+    }
+
+    pub(crate) fn too_many_tags() -> Self {
+        Self::bad(
+            "NumberExceed.Tags",
+            "The maximum number of Tags is exceeded. The maximum is 20.",
+        )
+    }
+
+    pub(crate) fn too_many_resources() -> Self {
+        Self::bad(
+            "NumberExceed.ResourceIds",
+            "The maximum number of ResourceIds is exceeded. The maximum is 50.",
+        )
+    }
+
+    pub(crate) fn reserved_tag(key: &str) -> Self {
+        Self::bad(
+            "NoPermission.Tag",
+            format!("The tag {key:?} begins with aliyun or acs:, which is for the system alone."),
         )
     }
 

@@ -11,6 +11,7 @@ pub mod error;
 pub mod params;
 pub mod protocol;
 pub mod rates;
+mod regions;
 mod replay;
 pub mod response;
 pub mod signature;
@@ -147,6 +148,16 @@ impl<'a> Context<'a> {
         let mut answer = response::answer(&members)?;
         answer.processing = once.processing;
         Ok(Work::Done(answer))
+    }
+}
+
+impl<'a> Context<'a> {
+    /// The region as decoding needs it.
+    fn region(&self) -> decode::Region<'a> {
+        decode::Region {
+            id: &self.offer.region,
+            zones: &self.offer.zones,
+        }
     }
 }
 

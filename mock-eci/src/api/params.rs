@@ -4,7 +4,7 @@
 //! prefix is one contiguous slice, so a [`Scope`] is a slice and the length of its prefix, and reading allocates nothing.
 //! Lists are ordered by their index, never by the order of the request.
 
-use std::{cell::Cell, cmp::Ordering};
+use std::{cell::Cell, cmp::Ordering, collections::BTreeMap};
 
 use super::error::ApiError;
 
@@ -290,6 +290,32 @@ impl<'a> Scope<'a> {
         Ok(texts)
     }
 
+    /// A map, `member.name=value`; some SDKs write names with their length in front (`#10#repoSource`).
+    ///
+    /// # Errors
+    /// `InvalidParameter` when there are more than `limit`.
+    pub fn map(&self, member: &str, limit: usize) -> Result<BTreeMap<String, String>, ApiError> {
+        let all = self.sub(member);
+        let mut map = BTreeMap::new();
+        for ((name, value), read) in all.pairs.iter().zip(all.read) {
+            let name = name.get(all.prefix..).unwrap_or_default();
+            let name = name
+                .strip_prefix('#')
+                .and_then(|rest| rest.split_once('#'))
+                .filter(|(length, rest)| length.parse() == Ok(rest.chars().count()))
+                .map_or(name, |(_, rest)| rest);
+            read.set(true);
+            map.insert(name.to_owned(), value.to_string());
+        }
+        if map.len() > limit {
+            return Err(ApiError::invalid(
+                &self.name(member),
+                format_args!("at most {limit} members are allowed"),
+            ));
+        }
+        Ok(map)
+    }
+
     /// A list of text pairs, `member.N.Key` and `member.N.Value` (or other names).
     ///
     /// # Errors
@@ -390,6 +416,16 @@ mod tests {
             let reader = Reader::new(&p);
             assert!(reader.root().list("Tag", 20).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn names_in_maps_may_have_their_length_in_front() {
+        let p = params("O.a=1&O.%233%23b.c=2&O.%239%23d=3");
+        let reader = Reader::new(&p);
+        let map = reader.root().map("O", 9).expect("a map");
+        let pairs: Vec<_> = map.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        assert_eq!(pairs, [("#9#d", "3"), ("a", "1"), ("b.c", "2")]);
+        assert!(reader.root().map("O", 2).is_err());
     }
 
     #[test]

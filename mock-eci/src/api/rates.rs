@@ -9,6 +9,8 @@ use jiff::{SignedDuration, Timestamp};
 pub enum Rate {
     /// So many calls in each fixed window of 60 seconds.
     PerMinute(u32),
+    /// So many calls in each fixed window of a second.
+    PerSecond(u32),
     /// A bucket of 100 calls that is refilled with 20 a second (creates and deletes).
     Bucket,
     /// Not documented.
@@ -35,12 +37,16 @@ impl Meter {
         let mut used = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         match rate {
             Rate::Free => true,
-            Rate::PerMinute(calls) => {
+            Rate::PerMinute(calls) | Rate::PerSecond(calls) => {
+                let window = match rate {
+                    Rate::PerSecond(_) => SignedDuration::from_secs(1),
+                    _ => SignedDuration::from_mins(1),
+                };
                 let used = used.entry(action).or_insert(Used {
                     since: now,
                     amount: 0.0,
                 });
-                if now.duration_since(used.since) >= SignedDuration::from_mins(1) {
+                if now.duration_since(used.since) >= window {
                     *used = Used {
                         since: now,
                         amount: 0.0,

@@ -11,6 +11,10 @@ use super::{
     container::{State as ContainerState, Terminated},
     lifecycle::Status,
     query::{Filter, Page, PageToken},
+    resources::{
+        Account, Quotas,
+        image_cache::{self, NoHit},
+    },
     state::{State, Unchangeable},
     stock::{Nowhere, Told},
     tokens::{Fingerprint, Key, Known, Processing},
@@ -64,6 +68,10 @@ pub enum Refused {
     TokenProcessing,
     /// There is no place for it.
     Nowhere(Nowhere),
+    /// The image cache it names does not exist.
+    NoImageCache,
+    /// The image cache it names is not Ready, but this.
+    ImageCacheStatus(image_cache::Status),
 }
 
 /// Why a group is not updated.
@@ -109,11 +117,11 @@ pub enum NoLog {
 impl Cloud {
     /// An empty cloud on a runtime.
     pub fn new(clock: Clock, runtime: Arc<dyn Runtime>, seed: u64, currency: Currency, limits: Limits) -> Self {
-        let max = match limits {
-            Limits::Documented => DOCUMENTED_MAX_CPU,
-            Limits::None => UNLIMITED_MAX_CPU,
+        let (max, quotas) = match limits {
+            Limits::Documented => (DOCUMENTED_MAX_CPU, Quotas::DOCUMENTED),
+            Limits::None => (UNLIMITED_MAX_CPU, Quotas::NONE),
         };
-        let state = Mutex::new(State::new(seed, currency, max));
+        let state = Mutex::new(State::new(seed, currency, max, quotas));
         Self(Arc::new(Inner {
             clock,
             runtime,
@@ -133,11 +141,22 @@ impl Cloud {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Does something to what the account has beside groups. What it leads to later is seen to.
+    pub fn account<T>(&self, act: impl FnOnce(&mut Account, jiff::Timestamp) -> T) -> T {
+        let now = self.0.clock.now();
+        let done = act(&mut self.state().account, now);
+        self.0.earlier.notify_one();
+        done
+    }
+
     /// Feeds events and timers in, for ever.
     pub async fn run(self, mut events: mpsc::UnboundedReceiver<RuntimeEvent>) {
         let mut batch = Vec::with_capacity(BATCH);
         loop {
-            let next = self.state().timers.next();
+            let next = {
+                let state = self.state();
+                state.timers.next().into_iter().chain(state.account.next_due()).min()
+            };
             let timer = async {
                 match next {
                     Some(at) => self.0.clock.sleep_until(at).await,
@@ -160,6 +179,7 @@ impl Cloud {
                     while let Some(timer) = state.timers.pop_due(now) {
                         state.on_timer(timer, now, &*self.0.runtime);
                     }
+                    state.account.advance(now);
                 }
                 () = self.0.earlier.notified() => {}
             }
@@ -190,8 +210,13 @@ impl Cloud {
             return Err(Refused::Quota);
         }
         let told = state.place(&mut spec, now).map_err(Refused::Nowhere)?;
+        let cached = state.image_cache_for(&spec, now).map_err(|none| match none {
+            NoHit::NotFound => Refused::NoImageCache,
+            NoHit::Status(status) => Refused::ImageCacheStatus(status),
+        })?;
         let spec = Arc::new(spec);
         let id = state.add(None, spec.clone(), now);
+        state.note_image_cache(&id, cached.as_ref(), now);
         let processing = token.map(|(t, fingerprint)| {
             state
                 .tokens
@@ -210,6 +235,7 @@ impl Cloud {
                 id: id.clone(),
                 spec,
                 record,
+                cached_images: cached.map(|hit| hit.images).unwrap_or_default(),
             });
         }
         drop(state);

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{group::Group, lifecycle::Status};
+use super::{group::Group, lifecycle::Status, resources::tags};
 use crate::spec::GroupId;
 
 /// Conditions, joined by AND; an empty one matches every group.
@@ -39,11 +39,7 @@ impl Filter {
             && is(&self.vswitch_id, &spec.vswitch_id)
             && is(&self.security_group_id, &spec.security_group_id)
             && is(&self.resource_group_id, &spec.resource_group_id)
-            && self.tags.iter().all(|(k, v)| {
-                spec.tags
-                    .iter()
-                    .any(|(key, value)| key == k && (v.is_empty() || value == v))
-            })
+            && tags::has_all(&spec.tags, &self.tags)
     }
 }
 

@@ -22,6 +22,7 @@ use super::{
     ledger::{Entry, Ledger, SpotTerms},
     lifecycle::Status,
     query::{Filter, Page, PageToken},
+    resources::{Account, Quotas},
     stock::Stock,
     tokens::Tokens,
 };
@@ -80,6 +81,8 @@ pub struct State {
     pub tokens: Tokens,
     /// Bills.
     pub ledger: Ledger,
+    /// What there is beside groups.
+    pub account: Account,
     /// What can be bought where.
     pub stock: Stock,
     /// What is to be done later.
@@ -94,7 +97,7 @@ pub struct State {
 
 impl State {
     /// An empty account.
-    pub fn new(seed: u64, currency: Currency, max_milli_cpu: u64) -> Self {
+    pub fn new(seed: u64, currency: Currency, max_milli_cpu: u64, quotas: Quotas) -> Self {
         Self {
             groups: HashMap::new(),
             by_age: BTreeMap::new(),
@@ -108,6 +111,7 @@ impl State {
             used_milli_cpu: 0,
             tokens: Tokens::default(),
             ledger: Ledger::new(currency, seed),
+            account: Account::new(seed, quotas),
             stock: Stock::default(),
             timers: Timers::default(),
             max_milli_cpu,
@@ -212,6 +216,7 @@ impl State {
         self.used_milli_cpu = 0;
         self.tokens.clear();
         self.ledger.clear();
+        self.account.clear();
         self.stock.clear();
         self.timers.clear();
     }

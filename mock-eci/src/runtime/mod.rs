@@ -35,7 +35,7 @@ use self::{
     exec::{ExecRequest, ExecStreams},
     metrics::Sample,
 };
-use crate::spec::{GroupId, GroupSpec};
+use crate::spec::{GroupId, GroupSpec, PullPolicy, RegistryCredential};
 
 pub mod docker;
 pub mod exec;
@@ -110,6 +110,13 @@ pub trait Runtime: Send + Sync + 'static {
         Ok(Vec::new())
     }
 
+    /// Makes images ready for groups to come (`CreateImageCache`), and tells when they are. Dropping the future gives up.
+    /// A runtime without images has them all.
+    fn pull_images(&self, pull: ImagePull) -> BoxFuture<'static, Result<(), PullFailed>> {
+        drop(pull);
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     /// Whether groups outlive this process, so that making their records is worth while.
     fn survives(&self) -> bool {
         true
@@ -133,6 +140,32 @@ pub struct Launch {
     /// The domain's own record of the group, opaque JSON text (holds secrets: never log it). A runtime that survives this
     /// process keeps it with the group and returns it in [`AdoptedGroup::record`].
     pub record: Record,
+    /// Those of its images that an image cache holds: they need no pull.
+    pub cached_images: Vec<String>,
+}
+
+/// Order to make images ready.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImagePull {
+    /// References of the images.
+    pub images: Vec<String>,
+    /// Whether images that are there are pulled again.
+    pub policy: PullPolicy,
+    /// Logins of their registries.
+    pub credentials: Vec<RegistryCredential>,
+    /// Registries (`host[:port]`) without TLS or without a trusted certificate.
+    pub insecure_registries: Vec<String>,
+    /// Tags of the image cache: simulations are steered by some.
+    pub tags: Vec<(String, String)>,
+}
+
+/// Why images are not ready.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PullFailed {
+    /// CamelCase word, such as `ErrImagePull`.
+    pub reason: String,
+    /// For people.
+    pub message: String,
 }
 
 /// Opaque text a runtime keeps for the domain; `Debug` shows its length.

@@ -43,6 +43,15 @@ pub struct Overrides {
 impl Overrides {
     /// Those of one container; of the group alone without one.
     pub fn of(group: &GroupSpec, container: Option<&ContainerSpec>) -> Self {
+        Self::read(&group.tags, container)
+    }
+
+    /// Of anything else that has tags.
+    pub fn of_tags(tags: &[(String, String)]) -> Self {
+        Self::read(tags, None)
+    }
+
+    fn read(group_tags: &[(String, String)], container: Option<&ContainerSpec>) -> Self {
         let text = |setting: &str| -> Option<&str> {
             let variable = container.and_then(|c| {
                 c.env.iter().find_map(|var| match &var.value {
@@ -51,7 +60,7 @@ impl Overrides {
                 })
             });
             let tag = || {
-                let mut tags = group.tags.iter();
+                let mut tags = group_tags.iter();
                 tags.find_map(|(k, v)| (k.strip_prefix("mock-eci/") == Some(setting)).then_some(v.as_str()))
             };
             variable.or_else(tag)
@@ -59,7 +68,7 @@ impl Overrides {
         let millis = |setting: &str| text(setting)?.parse().ok().map(Duration::from_millis);
         let word = |setting: &str| text(setting).filter(|t| !t.is_empty()).map(str::to_owned);
         // The common case: nothing is said, and nothing is looked up fifteen times.
-        let any = group.tags.iter().any(|(k, _)| k.starts_with("mock-eci/"))
+        let any = group_tags.iter().any(|(k, _)| k.starts_with("mock-eci/"))
             || container.is_some_and(|c| c.env.iter().any(|v| v.name.starts_with("MOCK_ECI_")));
         if !any {
             return Self::default();

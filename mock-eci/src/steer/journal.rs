@@ -153,10 +153,11 @@ pub(crate) fn redact(name: &str, value: &str) -> String {
     let secret = match last {
         "Value" => name.contains("EnvironmentVar.") || name.contains("HttpHeader"),
         "Content" => name.contains("ConfigFileToPath."),
-        "Password" | "Signature" | "SecurityToken" => true,
+        "Password" | "Signature" | "SecurityToken" | "KubeConfig" => true,
         // Of ExecContainerCommand: command lines hold passwords too often.
         "Command" => name == "Command",
-        _ => false,
+        // Some kinds of data sources want credentials.
+        _ => name.starts_with("DataSource.Options."),
     };
     if secret {
         format!("<{} bytes>", value.len())
@@ -197,6 +198,8 @@ mod tests {
             "SecurityToken",
             "Command",
             "Signature",
+            "KubeConfig",
+            "DataSource.Options.token",
         ] {
             assert_eq!(redact(name, "hunter2"), "<7 bytes>", "{name}");
         }

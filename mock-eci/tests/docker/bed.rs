@@ -171,6 +171,7 @@ impl Bed {
     pub(crate) fn order(&self, spec: GroupSpec) {
         let record = Record("{\"the\":\"record\"}".into());
         self.runtime.launch(Launch {
+            cached_images: Vec::new(),
             id: self.group.clone(),
             spec: Arc::new(spec),
             record,

@@ -290,6 +290,7 @@ fn many_groups_live_side_by_side() {
         for id in &groups {
             let spec = Arc::new(group(vec![shell("main", "exit 3")]));
             bed.runtime.launch(Launch {
+                cached_images: Vec::new(),
                 id: id.clone(),
                 spec,
                 record: Record::default(),

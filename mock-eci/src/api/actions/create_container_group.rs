@@ -18,12 +18,8 @@ struct Response<'a> {
 pub(in crate::api) fn call(context: Context<'_>) -> Result<Work, ApiError> {
     context.check_region()?;
     let scope = context.scope;
-    let region = decode::Region {
-        id: &context.offer.region,
-        zones: &context.offer.zones,
-    };
     let token = context.client_token()?;
-    let spec = decode::group_spec(scope, region)?;
+    let spec = decode::group_spec(scope, context.region())?;
     if scope.boolean("DryRun")? == Some(true) {
         return Err(ApiError::dry_run());
     }
@@ -35,6 +31,8 @@ pub(in crate::api) fn call(context: Context<'_>) -> Result<Work, ApiError> {
         Refused::Nowhere(Nowhere::NoAddress) => ApiError::no_address(),
         Refused::Nowhere(Nowhere::ZoneMismatch) => ApiError::zone_mismatch(),
         Refused::Nowhere(Nowhere::PriceTooHigh) => ApiError::spot_not_matched(),
+        Refused::NoImageCache => ApiError::image_snapshot_not_found(),
+        Refused::ImageCacheStatus(status) => ApiError::image_snapshot_status(status.as_str()),
     })?;
     let mut answer = answer(&Response {
         request_id: context.request_id,

@@ -6,19 +6,16 @@ use crate::api::{Context, Work, error::ApiError, response::answer};
 
 pub(in crate::api) fn call(context: Context<'_>) -> Result<Work, ApiError> {
     context.check_region()?;
-    let (used, max) = {
+    let attributes = {
         let state = context.cloud.state();
-        (state.used_milli_cpu(), state.max_milli_cpu)
+        let (account, quotas) = (&state.account, &state.account.quotas);
+        json!({
+            "UsedCpu": state.used_milli_cpu() as f64 / 1000.0,
+            "MaxCpu": state.max_milli_cpu as f64 / 1000.0,
+            "MaxImageCacheCount": quotas.image_caches, "UsedImageCacheCount": account.image_caches.len(),
+            "MaxAutoImageCacheCount": quotas.auto_image_caches, "UsedAutoImageCacheCount": 0,
+            "MaxDataCacheCount": quotas.data_caches, "UsedDataCacheCount": account.data_caches.len(),
+        })
     };
-    answer(&json!({
-        "RequestId": context.request_id,
-        "Attributes": {
-            "UsedCpu": used as f64 / 1000.0,
-            "MaxCpu": max as f64 / 1000.0,
-            "MaxImageCacheCount": 500, "UsedImageCacheCount": 0,
-            "MaxAutoImageCacheCount": 25, "UsedAutoImageCacheCount": 0,
-            "MaxDataCacheCount": 100, "UsedDataCacheCount": 0,
-        },
-    }))
-    .map(Work::Done)
+    answer(&json!({ "RequestId": context.request_id, "Attributes": attributes })).map(Work::Done)
 }

@@ -1,6 +1,8 @@
-//! One file per action: parse, call the domain, format.
+//! One file per action, or per family of the account's other resources: parse, call the domain, format.
 
+pub(super) mod commits;
 pub(super) mod create_container_group;
+pub(super) mod data_caches;
 pub(super) mod delete_container_group;
 pub(super) mod describe_container_group_events;
 pub(super) mod describe_container_group_metric;
@@ -11,7 +13,11 @@ pub(super) mod describe_container_log;
 pub(super) mod describe_multi_container_group_metric;
 pub(super) mod describe_regions;
 pub(super) mod exec_container_command;
+pub(super) mod image_caches;
+pub(super) mod instance_ops;
 pub(super) mod list_usage;
 mod listing;
 pub(super) mod restart_container_group;
+pub(super) mod tag_resources;
 pub(super) mod update_container_group;
+pub(super) mod virtual_nodes;

@@ -93,6 +93,8 @@ pub(in crate::api) fn group_spec(scope: Scope<'_>, region: Region<'_>) -> Result
         sysctls: sysctls(scope)?,
         registry_credentials: registry_credentials(scope)?,
         insecure_registries: insecure_registries(scope),
+        image_snapshot_id: scope.filled("ImageSnapshotId").unwrap_or_default().to_owned(),
+        auto_match_image_cache: scope.boolean("AutoMatchImageCache")?.unwrap_or(false),
         tags: tags(scope)?,
         init_containers,
         containers,
@@ -128,7 +130,7 @@ fn group_name(scope: Scope<'_>) -> Result<String, ApiError> {
     }
 }
 
-fn zone(scope: Scope<'_>, region: Region<'_>) -> Result<String, ApiError> {
+pub(in crate::api) fn zone(scope: Scope<'_>, region: Region<'_>) -> Result<String, ApiError> {
     match scope.filled("ZoneId") {
         None => Ok(region.zones.first().cloned().unwrap_or_default()),
         Some(zone) if region.zones.iter().any(|z| z == zone) => Ok(zone.to_owned()),
@@ -302,7 +304,7 @@ fn sysctls(scope: Scope<'_>) -> Result<Vec<(String, String)>, ApiError> {
     Ok(sysctls)
 }
 
-pub(super) fn registry_credentials(scope: Scope<'_>) -> Result<Vec<RegistryCredential>, ApiError> {
+pub(in crate::api) fn registry_credentials(scope: Scope<'_>) -> Result<Vec<RegistryCredential>, ApiError> {
     let items = scope.list("ImageRegistryCredential", bounds::CREDENTIALS)?;
     items
         .into_iter()
@@ -320,7 +322,7 @@ pub(super) fn registry_credentials(scope: Scope<'_>) -> Result<Vec<RegistryCrede
         .collect()
 }
 
-fn insecure_registries(scope: Scope<'_>) -> Vec<String> {
+pub(in crate::api) fn insecure_registries(scope: Scope<'_>) -> Vec<String> {
     ["PlainHttpRegistry", "InsecureRegistry"]
         .into_iter()
         .filter_map(|name| scope.filled(name))
@@ -330,7 +332,7 @@ fn insecure_registries(scope: Scope<'_>) -> Vec<String> {
         .collect()
 }
 
-pub(super) fn tags(scope: Scope<'_>) -> Result<Vec<(String, String)>, ApiError> {
+pub(in crate::api) fn tags(scope: Scope<'_>) -> Result<Vec<(String, String)>, ApiError> {
     let tags = scope.text_pairs("Tag", ("Key", "Value"), bounds::TAGS)?;
     let mut keys = HashSet::new();
     for (key, value) in &tags {

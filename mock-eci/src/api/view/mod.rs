@@ -3,6 +3,7 @@
 pub(super) mod event;
 pub(super) mod group;
 pub(super) mod metric;
+pub(super) mod resource;
 pub(super) mod status;
 
 use jiff::Timestamp;

@@ -163,6 +163,8 @@ impl State {
         if update {
             let record = group.record().filter(|_| runtime.survives());
             runtime.update(Launch {
+                // It has what it pulled.
+                cached_images: Vec::new(),
                 id: id.clone(),
                 spec: group.spec.clone(),
                 record: record.unwrap_or_default(),

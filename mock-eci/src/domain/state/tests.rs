@@ -163,7 +163,7 @@ proptest! {
 
     #[test]
     fn the_state_stays_sound(moves in prop::collection::vec(moves(), 0..150)) {
-        let mut state = State::new(1, Currency::Cny, u64::MAX);
+        let mut state = State::new(1, Currency::Cny, u64::MAX, crate::domain::resources::Quotas::NONE);
         let mut now = Timestamp::UNIX_EPOCH;
         let mut made: Vec<GroupId> = Vec::new();
         for step in moves {

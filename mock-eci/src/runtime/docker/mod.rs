@@ -52,7 +52,8 @@ use self::{
     group::{Group, Shared},
 };
 use super::{
-    AdoptedGroup, Events, Launch, LogLine, LogQuery, Runtime, RuntimeError, RuntimeEvent, RuntimeEventKind,
+    AdoptedGroup, Events, ImagePull, Launch, LogLine, LogQuery, PullFailed, Runtime, RuntimeError, RuntimeEvent,
+    RuntimeEventKind,
     exec::{ExecRequest, ExecStreams},
     metrics::Sample,
 };
@@ -215,7 +216,13 @@ impl Inner {
 
 impl Runtime for DockerRuntime {
     fn launch(&self, launch: Launch) {
-        let Launch { id, spec, record } = launch;
+        let Launch {
+            id,
+            spec,
+            record,
+            // The engine holds them, if anybody does.
+            cached_images: _,
+        } = launch;
         let (group, inbox) = self.inner.group(id, spec);
         self.inner.run(&group, inbox, |actor| actor.launching(record));
     }
@@ -306,6 +313,21 @@ impl Runtime for DockerRuntime {
             return Err(RuntimeError::NotFound);
         }
         Ok(self.inner.histories.at(group, times, within))
+    }
+
+    fn pull_images(&self, pull: ImagePull) -> BoxFuture<'static, Result<(), PullFailed>> {
+        let shared = Arc::clone(&self.inner.shared);
+        Box::pin(async move {
+            for image in &pull.images {
+                images::ensure(&shared.engine, image, pull.policy, &pull.credentials, || {})
+                    .await
+                    .map_err(|error| PullFailed {
+                        reason: error.reason.to_owned(),
+                        message: error.message,
+                    })?;
+            }
+            Ok(())
+        })
     }
 
     fn adopt(&self) -> BoxFuture<'_, Result<Vec<AdoptedGroup>, RuntimeError>> {

@@ -46,6 +46,8 @@ pub(super) struct SimGroup {
     pub(super) up: Option<Timestamp>,
     /// Processor time of containers that an update took away.
     pub(super) spent: u64,
+    /// Those of its images that an image cache holds.
+    pub(super) cached: Vec<String>,
     /// Set by stop: when the last container has ended, `Stopped` is reported.
     pub(super) stopping: bool,
 }
@@ -212,6 +214,8 @@ impl Inner {
         let overrides = Overrides::of(&group.spec, None);
         let share = sim.scenario.no_stock_per_mille;
         let spec = group.spec.clone();
+        // Taken: it pulls once.
+        let cached = sim.groups.get_mut(&id).map(|g| std::mem::take(&mut g.cached));
         let unlucky = sim.is_one_of(share);
         let error = overrides.launch_error.or_else(|| unlucky.then(|| "NoStock".to_owned()));
         if let Some(reason) = error {
@@ -220,9 +224,21 @@ impl Inner {
         }
         self.report(&id, RuntimeEventKind::Scheduled, now);
         self.report(&id, RuntimeEventKind::PullStarted, now);
-        let range = sim.scenario.pull_ms;
-        let images = sim.scenario.images.as_ref().map_or(Duration::ZERO, |i| i.pull(&spec));
-        match overrides.pull.unwrap_or_else(|| sim.draw(range) + images) {
+        // What an image cache holds needs no pull, and what is left takes its share.
+        let all = spec.init_containers.iter().chain(&spec.containers);
+        let mut images: Vec<&str> = all.map(|c| c.image.as_str()).collect();
+        let of = images.len().max(1);
+        images.retain(|image| !cached.iter().flatten().any(|cached| cached == image));
+        let (left, range) = (images.len(), sim.scenario.pull_ms);
+        let by_size = sim.scenario.images.as_ref();
+        let by_size = by_size.map_or(Duration::ZERO, |sizes| sizes.pull(images));
+        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let share = |pull: Duration| pull.saturating_mul(count(left)) / count(of);
+        let pull = match overrides.pull {
+            Some(pull) => share(pull),
+            None => share(sim.draw(range)) + by_size,
+        };
+        match pull {
             Duration::ZERO => self.launched(sim, &id, now),
             pull => self.later(sim, after(now, pull), Due::Launched(id)),
         }

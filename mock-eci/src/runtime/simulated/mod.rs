@@ -21,7 +21,8 @@ use tokio::sync::Notify;
 
 use self::engine::{Due, Inner, Sim, SimContainer, SimGroup, run, spec_of};
 use super::{
-    AdoptedGroup, ContainerEvent, Events, Exit, Launch, LogLine, LogQuery, Runtime, RuntimeError, RuntimeEventKind,
+    AdoptedGroup, ContainerEvent, Events, Exit, ImagePull, Launch, LogLine, LogQuery, PullFailed, Runtime,
+    RuntimeError, RuntimeEventKind,
     exec::{ExecRequest, ExecStreams, pair},
     metrics::Sample,
 };
@@ -146,6 +147,7 @@ impl Runtime for Simulated {
         let group = SimGroup {
             spec: launch.spec,
             containers,
+            cached: launch.cached_images,
             launched: false,
             up: None,
             spent: 0,
@@ -272,6 +274,32 @@ impl Runtime for Simulated {
         let sim = self.0.sim();
         let found = sim.groups.get(group).ok_or(RuntimeError::NotFound)?;
         Ok(metrics::samples(group, found, times))
+    }
+
+    fn pull_images(&self, pull: ImagePull) -> BoxFuture<'static, Result<(), PullFailed>> {
+        let drawn = {
+            let mut sim = self.0.sim();
+            let range = sim.scenario.pull_ms;
+            let by_size = sim.scenario.images.as_ref();
+            let images = pull.images.iter().map(String::as_str).collect();
+            by_size.map_or(Duration::ZERO, |sizes| sizes.pull(images)) + sim.draw(range)
+        };
+        let overrides = Overrides::of_tags(&pull.tags);
+        let took = match pull.images.is_empty() {
+            true => Duration::ZERO,
+            false => overrides.pull.unwrap_or(drawn),
+        };
+        let clock = self.0.clock.clone();
+        Box::pin(async move {
+            clock.sleep(took).await;
+            match overrides.launch_error {
+                None => Ok(()),
+                Some(reason) => Err(PullFailed {
+                    message: format!("simulated {reason} of image \"{}\"", pull.images.join("\", \"")),
+                    reason,
+                }),
+            }
+        })
     }
 
     fn survives(&self) -> bool {

@@ -230,7 +230,7 @@ async fn create(bed: &Bed) -> String {
     created["ContainerGroupId"].as_str().expect("an id").to_owned()
 }
 
-const GROUP: [(&str, &str); 51] = [
+const GROUP: [(&str, &str); 52] = [
     ("ContainerGroupName", "maximal"),
     ("ClientToken", "token-1"),
     ("Cpu", "2"),
@@ -249,6 +249,7 @@ const GROUP: [(&str, &str); 51] = [
     ("SpotDuration", "2"),
     ("MaxPendingMinute", "60"),
     ("RamRoleName", "role"),
+    ("AutoMatchImageCache", "true"),
     ("HostName", "host"),
     ("ShareProcessNamespace", "false"),
     ("OverheadReservationOption.EnableOverheadReservation", "false"),

@@ -3,6 +3,7 @@
 
 mod exec;
 mod groups;
+mod resources;
 
 use std::collections::BTreeSet;
 
@@ -27,6 +28,7 @@ async fn every_parameter_that_is_done_is_read() {
     .await;
     groups::send(&bed).await;
     exec::send(&bed).await;
+    resources::send(&bed).await;
 
     let given: BTreeSet<(String, String)> = bed
         .app()
