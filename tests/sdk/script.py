@@ -186,7 +186,7 @@ GROUP = [
 EXEC = [
     Call("ExecContainerCommand", {
         "ContainerGroupId": "$web", "ContainerName": "c", "Command": '["echo", "hello"]', "Sync": True, "TTY": False,
-    }, {"SyncResponse": ANY}),
+    }, {"SyncResponse": "hello\n"}),
     Call("ExecContainerCommand", {"ContainerGroupId": "$web", "ContainerName": "c", "Command": '["/bin/sh"]', "TTY": True},
          {"WebSocketUri": ANY, "HttpUrl": ANY}),
     Wrong("ExecContainerCommand", {
@@ -247,6 +247,19 @@ JOBS = [
     Wrong("RestartContainerGroup", {"ContainerGroupId": "$job"}, "IncorrectStatus", 400),
     Wrong("UpdateContainerGroup", {"ContainerGroupId": "$job", "Container": [container()]}, "IncorrectStatus", 400),
     Wrong("ExecContainerCommand", {"ContainerGroupId": "$job", "ContainerName": "c", "Command": '["ls"]'}, "IncorrectStatus", 400),
+]
+
+# Lists in pages.
+PAGES = [
+    Call("DescribeContainerGroups", {"Limit": 1},
+         {"TotalCount": 2, "ContainerGroups.0.ContainerGroupId": ANY, "ContainerGroups.1": None, "NextToken": ANY},
+         keep={"first": "ContainerGroups.0.ContainerGroupId", "page": "NextToken"}),
+    Call("DescribeContainerGroups", {"Limit": 1, "NextToken": "$page"},
+         {"ContainerGroups.0.ContainerGroupId": ANY, "ContainerGroups.1": None, "NextToken": ""},
+         keep={"second": "ContainerGroups.0.ContainerGroupId"}),
+    Call("DescribeContainerGroups", {"ContainerGroupIds": '["$first", "$second"]'}, {"TotalCount": 2}),
+    Call("DescribeContainerGroupStatus", {"Limit": 1, "Tag": [TAG]}, {"TotalCount": 1, "Data.0.ContainerGroupId": "$web"}),
+    Wrong("DescribeContainerGroups", {"NextToken": "nonsense"}, "InvalidParameter", 400),
 ]
 
 # A container that cannot stay, where all of its states are used.
@@ -373,6 +386,11 @@ WRONG = [
     Wrong("CreateContainerGroup", group("wrong", Volume=[{"Name": "v", "Type": "EmptyDirVolume"}] * 2),
           "InvalidParameter.DuplicatedVolumeName", 400),
     Wrong("CreateContainerGroup", group("wrong", Cpu=100.0, Memory=4.0), "InvalidParameter.CPU.Memory", 400),
+    Wrong("CreateContainerGroup", group("wrong", SpotStrategy="SpotWithPriceLimit"), "MissingParameter", 400),
+    Wrong("CreateContainerGroup", group("wrong", Container=[container(VolumeMount=[{"Name": "nothing", "MountPath": "/x", "ReadOnly": True}])]),
+          "InvalidParameter", 400),
+    Wrong("CreateContainerGroup", group("wrong", Container=[container(LivenessProbe={"SuccessThreshold": 1})]), "InvalidParameter", 400),
+    Wrong("CreateContainerGroup", group("wrong", Tag=[{"Key": "acs:mine", "Value": "v"}]), "InvalidParameter", 400),
     Wrong("CreateContainerGroup", group("wrong", ZoneId="cn-hangzhou-z"), "Zone.NotOnSale", 403),
     Wrong("CreateContainerGroup", group("wrong", RegionId="mars-1"), "InvalidRegionId.NotFound", 404),
     Wrong("DescribeContainerGroups", {"Limit": 100}, "InvalidParameter", 400),
@@ -413,6 +431,7 @@ SECTIONS = {
     "update": UPDATE,
     "disk": DISK,
     "jobs": JOBS,
+    "pages": PAGES,
     "back off": BACK_OFF,
     "commit": COMMIT,
     "ops": OPS,
