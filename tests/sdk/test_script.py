@@ -46,7 +46,7 @@ class Run:
             if isinstance(step, script.Wrong):
                 result = self.refused(step, adapter, parameters)
             else:
-                result = self.answered(step, adapter, parameters)
+                result = self.answered(step, adapter, parameters, mock)
         except (AssertionError, Refused, KeyError) as error:
             self.problems.append(f"{where}: {type(error).__name__}: {error}")
             result = "problem"
@@ -61,9 +61,9 @@ class Run:
             return {"Code": error.code, "Status": error.status}
         raise AssertionError(f"not refused with {step.code}: {answer}")
 
-    def answered(self, step, adapter, parameters):
+    def answered(self, step, adapter, parameters, mock):
         expected = {path: self.fill(value) for path, value in step.sees.items()}
-        deadline = time.monotonic() + PATIENCE
+        deadline, moved = time.monotonic() + PATIENCE, time.monotonic()
         while True:
             answer = adapter.call(step.operation, parameters)
             missing = [
@@ -74,6 +74,9 @@ class Run:
                 break
             if not step.wait or time.monotonic() > deadline:
                 raise AssertionError("; ".join(missing))
+            if step.moving and time.monotonic() > moved + 1:
+                mock.steer("advance", {"seconds": step.moving})
+                moved = time.monotonic()
             time.sleep(0.02)
         request_id = answer.get("RequestId", "")
         if not re.fullmatch("[0-9A-F]{8}(-[0-9A-F]{4}){3}-[0-9A-F]{12}", request_id):

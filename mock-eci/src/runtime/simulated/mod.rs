@@ -289,9 +289,11 @@ impl Runtime for Simulated {
             true => Duration::ZERO,
             false => overrides.pull.unwrap_or(drawn),
         };
+        // From the order on: a clock that is moved before the task first runs has moved for it, too.
         let clock = self.0.clock.clone();
+        let done = after(clock.now(), took);
         Box::pin(async move {
-            clock.sleep(took).await;
+            clock.sleep_until(done).await;
             match overrides.launch_error {
                 None => Ok(()),
                 Some(reason) => Err(PullFailed {
