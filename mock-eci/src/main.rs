@@ -52,6 +52,9 @@ struct Args {
     /// Image whose container holds a group's network (runtime docker).
     #[arg(long, env = "MOCK_ECI_PAUSE_IMAGE", default_value = docker::DEFAULT_PAUSE_IMAGE)]
     pause_image: String,
+    /// Tells several servers on one container engine apart: each sees, adopts and resets its own groups only (runtime docker).
+    #[arg(long, env = "MOCK_ECI_OWNER", default_value = "mock-eci")]
+    owner: String,
     /// Call rates and quotas: documented or none.
     #[arg(long, env = "MOCK_ECI_LIMITS", default_value = "documented")]
     limits: Limits,
@@ -92,6 +95,7 @@ impl Args {
             network,
             routes,
             pause_image,
+            owner,
             limits,
             currency,
             stepped,
@@ -120,6 +124,7 @@ impl Args {
                     network,
                     routes,
                     pause_image,
+                    owner,
                     ..docker::Config::default()
                 }),
             },

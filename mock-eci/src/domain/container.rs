@@ -73,6 +73,8 @@ pub struct Container {
     pub ever_started: bool,
     /// Number of the newest instance that ran: `RestartCount`.
     pub restarts: u32,
+    /// Whether its postStart hook is under way: it was started, but does not count as running yet.
+    pub hooked: bool,
     /// Whether it takes part in readiness now.
     pub ready: bool,
     /// Engine's id of the newest instance.
@@ -148,6 +150,7 @@ impl Container {
             last: None,
             ever_started: false,
             restarts: 0,
+            hooked: false,
             ready: false,
             container_id: String::new(),
             image_id: String::new(),
@@ -247,12 +250,17 @@ impl Container {
             | ContainerEvent::Pulled { .. }
             | ContainerEvent::Unhealthy { .. }
             | ContainerEvent::Noted { .. } => None,
+            ContainerEvent::Hooking => {
+                self.hooked = true;
+                None
+            }
             ContainerEvent::Started { container_id, image_id } => {
                 if let State::Terminated(ended) = &self.state {
                     self.last = Some(ended.clone());
                 }
                 self.state = State::Running { started_at: at };
                 self.ever_started = true;
+                self.hooked = false;
                 self.restarts = instance;
                 self.ran = true;
                 self.in_flight = false;

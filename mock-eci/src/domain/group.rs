@@ -83,7 +83,7 @@ impl Group {
             "PodInitializing"
         };
         let containers = (0..inits + spec.containers.len())
-            .map(|i| Container::new(if i < inits { "ContainerCreating" } else { first }))
+            .map(|_| Container::new(first))
             .collect();
         Self {
             id,
@@ -227,7 +227,7 @@ impl Group {
 
     /// Whether all containers run and are ready.
     pub fn all_ready(&self) -> bool {
-        self.apps().all(|(_, c)| c.ready && c.is_running())
+        !self.status.is_final() && self.apps().all(|(_, c)| c.ready && c.is_running())
     }
 
     /// What to keep with the runtime, to know the group again after a restart.

@@ -238,6 +238,8 @@ pub enum ContainerEvent {
         /// How long the pull took; none = the image was already there.
         took: Option<Duration>,
     },
+    /// It was started, and its postStart hook is under way; `Started` follows when that is done.
+    Hooking,
     /// It runs, and its postStart hook is done.
     Started {
         /// The engine's id of this instance, such as `docker://<hex>`.

@@ -293,6 +293,9 @@ impl State {
             group.status = next;
             if next.is_final() {
                 group.finished_at = Some(at);
+                if group.readiness.0 {
+                    group.readiness = (false, at);
+                }
             }
         }
         if changed {
@@ -371,19 +374,14 @@ impl State {
                 // No restart that is still waiting may come after this.
                 group.containers.iter_mut().for_each(Container::give_up);
                 group.change = None;
-                for index in 0..group.containers.len() {
-                    if group.containers[index].is_running() {
-                        group
-                            .events
-                            .add(Source::Agent, false, "Killing", Detail::Container(index), at);
-                    }
-                }
+                note_killing(group, at);
                 runtime.stop(id, grace);
             }
             Effect::Kill => {
                 if let Some(group) = self.groups.get_mut(id) {
                     group.containers.iter_mut().for_each(Container::give_up);
                     group.change = None;
+                    note_killing(group, at);
                 }
                 runtime.stop(id, Duration::ZERO);
             }
@@ -450,13 +448,27 @@ pub(super) fn spec_of(spec: &GroupSpec, index: usize) -> Option<&ContainerSpec> 
     spec.init_containers.iter().chain(&spec.containers).nth(index)
 }
 
+/// Notes for people that what runs is ended.
+fn note_killing(group: &mut Group, at: Timestamp) {
+    for index in 0..group.containers.len() {
+        if group.containers[index].is_running() {
+            group
+                .events
+                .add(Source::Agent, false, "Killing", Detail::Container(index), at);
+        }
+    }
+}
+
 /// Notes for people what a container did.
 fn note_container_event(group: &mut Group, index: usize, event: &ContainerEvent, at: Timestamp) {
+    let hooked = group.containers[index].hooked;
     let mut note = |warning, reason, detail| group.events.add(Source::Agent, warning, reason, detail, at);
     match event {
         ContainerEvent::Pulling => note(false, "Pulling", Detail::Container(index)),
         ContainerEvent::Pulled { took } => note(false, "Pulled", Detail::Pulled(index, *took)),
-        ContainerEvent::Started { .. } => {
+        // Said already when its hook began.
+        ContainerEvent::Started { .. } if hooked => {}
+        ContainerEvent::Hooking | ContainerEvent::Started { .. } => {
             note(false, "Created", Detail::Container(index));
             note(false, "Started", Detail::Container(index));
         }

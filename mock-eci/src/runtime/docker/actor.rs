@@ -5,7 +5,8 @@
 
 use std::{
     collections::{BTreeMap, HashSet, VecDeque},
-    sync::{Arc, atomic::Ordering},
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
     time::Duration,
 };
 
@@ -26,9 +27,12 @@ use super::{
     launch::{self, LaunchError},
     names, probes,
     start::{self, StartError, Started},
-    update,
+    update, usage,
 };
-use crate::runtime::{ContainerEvent, Launch, Record, RuntimeEventKind};
+use crate::{
+    runtime::{ContainerEvent, Launch, Record, RuntimeEventKind},
+    spec::Handler,
+};
 
 /// A postStart hook has no deadline of its own in Kubernetes; this one only keeps a lost command from staying forever.
 const POST_START_TIMEOUT: Duration = Duration::from_secs(3600);
@@ -62,6 +66,8 @@ pub(super) enum Command {
         instance: u32,
         event: ContainerEvent,
     },
+    /// Replace the domain's record.
+    Keep { record: Record },
     /// The pause container was stopped.
     SandboxStopped,
 }
@@ -83,6 +89,12 @@ enum Outcome {
         instance: u32,
         result: Result<Started, StartError>,
     },
+    /// A postStart hook is done, with what went wrong.
+    Hooked {
+        container: String,
+        instance: u32,
+        failed: Option<String>,
+    },
 }
 
 /// An instance that runs.
@@ -90,11 +102,13 @@ struct Instance {
     number: u32,
     stop_signal: String,
     started_at: Timestamp,
+    /// Its start, until that is reported: with the kubelet a container does not run before its postStart hook is done.
+    unreported: Option<ContainerEvent>,
     /// When it is killed; none = nobody asked it to end.
     deadline: Option<watch::Sender<Instant>>,
     ended: CancellationToken,
-    /// Probes and hooks.
-    watchers: Vec<AbortHandle>,
+    /// Its probes.
+    probes: Option<AbortHandle>,
     /// A check is under way; true = something happened meanwhile, check again.
     checking: Option<bool>,
 }
@@ -115,6 +129,10 @@ pub(super) struct Actor {
     stopping: Option<Instant>,
     /// The pause container is being stopped.
     closing: bool,
+    /// The newest record that is not with the engine yet.
+    record: Arc<Mutex<Option<Record>>>,
+    /// One record is written at a time.
+    keeping: Arc<tokio::sync::Mutex<()>>,
     tasks: JoinSet<()>,
 }
 
@@ -131,6 +149,8 @@ impl Actor {
             early: HashSet::new(),
             stopping: None,
             closing: false,
+            record: Arc::default(),
+            keeping: Arc::default(),
             tasks: JoinSet::new(),
         }
     }
@@ -145,8 +165,10 @@ impl Actor {
     pub(super) fn adopted(mut self, sandbox: Option<Sandbox>, running: Vec<(String, u32, String, Timestamp)>) -> Self {
         self.sandbox = sandbox;
         for (container, number, stop_signal, started_at) in running {
-            self.watch(container, number, stop_signal, started_at, false);
+            self.watch(&container, number, stop_signal, started_at, None);
+            self.probe(&container);
         }
+        self.guard();
         self
     }
 
@@ -229,8 +251,10 @@ impl Actor {
             Outcome::Launched(Ok(sandbox)) => {
                 let ip = sandbox.ip;
                 self.sandbox = Some(sandbox);
+                self.keep();
                 if self.stopping.is_none() {
                     self.group.emit(RuntimeEventKind::SandboxReady { ip });
+                    self.guard();
                 }
             }
             Outcome::Launched(Err(LaunchError::Failed(message))) => {
@@ -264,6 +288,11 @@ impl Actor {
                     Err(StartError::Interrupted) => {}
                 }
             }
+            Outcome::Hooked {
+                container,
+                instance,
+                failed,
+            } => self.hooked(&container, instance, failed),
         }
     }
 
@@ -273,10 +302,17 @@ impl Actor {
             image_id,
             stop_signal,
         } = started;
-        self.group
-            .emit_container(&container, instance, ContainerEvent::Started { container_id, image_id });
+        let event = ContainerEvent::Started { container_id, image_id };
         let now = self.group.shared.clock.now();
-        self.watch(container.clone(), instance, stop_signal, now, true);
+        self.watch(&container, instance, stop_signal, now, Some(event));
+        let hook = self.group.spec.container(&container).and_then(|c| c.post_start.clone());
+        match (hook, &self.sandbox) {
+            (Some(hook), Some(sandbox)) if self.stopping.is_none() => {
+                self.group.emit_container(&container, instance, ContainerEvent::Hooking);
+                self.work = Some(self.hook(container.clone(), instance, hook, sandbox.ip));
+            }
+            _ => self.report(&container),
+        }
         if let Some(old) = instance.checked_sub(2) {
             // Logs of the newest two instances are kept.
             let group = Arc::clone(&self.group);
@@ -291,49 +327,140 @@ impl Actor {
         }
     }
 
-    /// Takes an instance that runs into the books and starts its probes, and its hook where it is new.
-    fn watch(&mut self, container: String, number: u32, stop_signal: String, started_at: Timestamp, new: bool) {
-        let mut watchers = Vec::new();
-        if let (Some(spec), Some(sandbox)) = (self.group.spec.container(&container).cloned(), &self.sandbox) {
-            let (ip, name) = (sandbox.ip, names::container(&self.group.id, &container, number));
-            if new && let Some(hook) = spec.post_start.clone() {
-                let (group, name, container) = (Arc::clone(&self.group), name.clone(), container.clone());
-                watchers.push(self.tasks.spawn(async move {
-                    let done = handlers::run(&group, ip, &name, &hook, POST_START_TIMEOUT).await;
-                    if let Err(why) = done {
-                        let event = ContainerEvent::Unhealthy {
-                            message: format!("PostStartHook failed: {why}"),
-                        };
-                        group.tell(Command::Observed {
-                            container: container.clone(),
-                            instance: number,
-                            event,
-                        });
-                        group.tell(Command::StopContainer {
-                            container,
-                            grace: group.spec.termination_grace,
-                        });
-                    }
-                }));
+    /// Runs a postStart hook. As with the kubelet, no other container is started meanwhile.
+    fn hook(&self, container: String, instance: u32, hook: Handler, ip: IpAddr) -> BoxFuture<'static, Outcome> {
+        let (group, cancel) = (Arc::clone(&self.group), self.cancel.clone());
+        let ended = self.running.get(&container).map(|running| running.ended.clone());
+        Box::pin(async move {
+            let name = names::container(&group.id, &container, instance);
+            let ended = ended.unwrap_or_default();
+            let done = tokio::select! {
+                done = handlers::hook(&group, ip, &name, &hook, POST_START_TIMEOUT) => done,
+                () = cancel.cancelled() => Ok(()),
+                () = ended.cancelled() => Ok(()),
+            };
+            Outcome::Hooked {
+                container,
+                instance,
+                failed: done.err(),
             }
-            if spec.liveness_probe.is_some() || spec.readiness_probe.is_some() {
-                watchers.push(
-                    self.tasks
-                        .spawn(probes::run(Arc::clone(&self.group), ip, spec, name, number)),
-                );
-            }
+        })
+    }
+
+    fn hooked(&mut self, container: &str, instance: u32, failed: Option<String>) {
+        if self
+            .running
+            .get(container)
+            .is_none_or(|running| running.number != instance)
+        {
+            return;
         }
-        let ended = CancellationToken::new();
+        let Some(why) = failed else {
+            return self.report(container);
+        };
+        tracing::info!(group = %self.group.id, container, instance, why, "postStart hook failed");
+        let note = |warning, reason, message: &str| {
+            let message = message.to_owned();
+            let event = ContainerEvent::Noted {
+                warning,
+                reason,
+                message,
+            };
+            self.group.emit_container(container, instance, event);
+        };
+        note(true, "FailedPostStartHook", "PostStartHook failed");
+        note(false, "Killing", "FailedPostStartHook");
+        // Its start is reported together with its end: it never counted as running.
+        self.end(container, Instant::now() + self.group.spec.termination_grace);
+    }
+
+    /// Takes an instance that runs into the books; `unreported` is its start, where that is still to be reported.
+    fn watch(
+        &mut self,
+        container: &str,
+        number: u32,
+        stop_signal: String,
+        started_at: Timestamp,
+        unreported: Option<ContainerEvent>,
+    ) {
         let instance = Instance {
             number,
             stop_signal,
             started_at,
+            unreported,
             deadline: None,
-            ended,
-            watchers,
+            ended: CancellationToken::new(),
+            probes: None,
             checking: None,
         };
-        self.running.insert(container, instance);
+        self.running.insert(container.to_owned(), instance);
+    }
+
+    /// Reports that an instance runs, and begins to probe it.
+    fn report(&mut self, container: &str) {
+        let Some(instance) = self.running.get_mut(container) else {
+            return;
+        };
+        if let Some(event) = instance.unreported.take() {
+            // Its end may not come before it.
+            instance.started_at = self.group.shared.clock.now();
+            let kind = RuntimeEventKind::Container {
+                name: container.to_owned(),
+                instance: instance.number,
+                event,
+            };
+            self.group.emit_at(instance.started_at, kind);
+        }
+        if instance.deadline.is_none() {
+            self.probe(container);
+        }
+    }
+
+    fn probe(&mut self, container: &str) {
+        let (Some(spec), Some(sandbox), Some(instance)) = (
+            self.group.spec.container(container).cloned(),
+            &self.sandbox,
+            self.running.get_mut(container),
+        ) else {
+            return;
+        };
+        if spec.liveness_probe.is_some() || spec.readiness_probe.is_some() {
+            let name = names::container(&self.group.id, container, instance.number);
+            let group = Arc::clone(&self.group);
+            let probes = probes::run(group, sandbox.ip, spec, name, instance.number);
+            instance.probes = Some(self.tasks.spawn(probes));
+        }
+    }
+
+    /// Watches over what is limited for the group as a whole.
+    fn guard(&mut self) {
+        if usage::is_limited(&self.group.spec) {
+            self.tasks
+                .spawn(usage::run(Arc::clone(&self.group), self.cancel.clone()));
+        }
+    }
+
+    /// Writes the newest record, if it is not with the engine yet.
+    fn keep(&mut self) {
+        let (group, record, keeping) = (
+            Arc::clone(&self.group),
+            Arc::clone(&self.record),
+            Arc::clone(&self.keeping),
+        );
+        let newest = move || record.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let written = Arc::clone(&self.record);
+        self.tasks.spawn(async move {
+            let _turn = keeping.lock().await;
+            let Some(record) = newest() else { return };
+            if let Err(error) = launch::keep(&group, &record).await {
+                tracing::debug!(group = %group.id, %error, "the record is kept once there is something to keep it with");
+                return;
+            }
+            let mut slot = written.lock().unwrap_or_else(PoisonError::into_inner);
+            if slot.as_ref() == Some(&record) {
+                *slot = None;
+            }
+        });
     }
 
     fn obey(&mut self, command: Command) {
@@ -373,6 +500,10 @@ impl Actor {
                     self.group.emit_container(&container, instance, event);
                 }
             }
+            Command::Keep { record } => {
+                *self.record.lock().unwrap_or_else(PoisonError::into_inner) = Some(record);
+                self.keep();
+            }
             Command::SandboxStopped => {
                 self.sandbox = None;
                 self.stopping = None;
@@ -411,8 +542,8 @@ impl Actor {
             });
             return;
         }
-        for watcher in instance.watchers.drain(..) {
-            watcher.abort();
+        if let Some(probes) = instance.probes.take() {
+            probes.abort();
         }
         let (sender, receiver) = watch::channel(deadline);
         instance.deadline = Some(sender);
@@ -474,8 +605,16 @@ impl Actor {
             return;
         };
         instance.ended.cancel();
-        for watcher in instance.watchers.drain(..) {
-            watcher.abort();
+        if let Some(probes) = instance.probes.take() {
+            probes.abort();
+        }
+        if let Some(event) = instance.unreported.take() {
+            let kind = RuntimeEventKind::Container {
+                name: container.to_owned(),
+                instance: number,
+                event,
+            };
+            self.group.emit_at(instance.started_at, kind);
         }
         // A short life may end before its start was reported.
         let shared = &self.group.shared;
@@ -502,6 +641,10 @@ impl Actor {
         if let Some(work) = self.work.take() {
             // Cut off, it might still create something after the removal.
             work.await;
+        }
+        // Should this process die half-way, the next one goes on.
+        if let Err(error) = launch::keep(&self.group, &Record::default()).await {
+            tracing::debug!(group = %self.group.id, %error, "not marked as removed");
         }
         while let Err(error) = self.group.purge().await {
             tracing::warn!(group = %self.group.id, %error, "trying again to remove the group");

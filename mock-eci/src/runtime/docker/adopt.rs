@@ -1,6 +1,10 @@
 //! Takes over the groups of an earlier process.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use futures::{StreamExt, stream};
 
@@ -18,6 +22,8 @@ use crate::{
 
 /// Groups looked at together.
 const PARALLEL: usize = 8;
+/// When leftovers of an earlier process are looked for, each counted from the one before.
+const LATER: [Duration; 3] = [Duration::from_secs(2), Duration::from_secs(8), Duration::from_secs(50)];
 /// Longest record or spec that is read.
 const MAX_FILE: u64 = 64 << 20;
 
@@ -41,6 +47,13 @@ pub(super) async fn adopt(inner: &Arc<Inner>) -> Result<Vec<AdoptedGroup>, Engin
             }
         }
     }
+    // Of a launch or a removal that was cut off there may be a volume and nothing else.
+    let filter = names::owner_filter(&inner.shared.config.owner);
+    for volume in inner.shared.engine.volumes(&filter).await? {
+        if let Some(id) = names::group_of(&volume.labels) {
+            groups.entry(id).or_default();
+        }
+    }
     let adopted = stream::iter(groups).map(|(id, newest)| async move {
         match adopt_one(inner, &id, newest).await {
             Ok(adopted) => Some(adopted),
@@ -53,11 +66,24 @@ pub(super) async fn adopt(inner: &Arc<Inner>) -> Result<Vec<AdoptedGroup>, Engin
             }
         }
     });
-    Ok(adopted
+    let adopted = adopted
         .buffer_unordered(PARALLEL)
         .filter_map(async |adopted| adopted)
         .collect()
-        .await)
+        .await;
+    inner.tasks.spawn(sweep_later(Arc::downgrade(inner)));
+    Ok(adopted)
+}
+
+/// What the engine was still making when the earlier process died appears after the groups were listed.
+async fn sweep_later(inner: Weak<Inner>) {
+    for wait in LATER {
+        tokio::time::sleep(wait).await;
+        let Some(inner) = inner.upgrade() else { return };
+        if let Err(error) = inner.sweep().await {
+            tracing::debug!(%error, "leftovers are looked for again");
+        }
+    }
 }
 
 async fn adopt_one(
@@ -76,7 +102,11 @@ async fn adopt_one(
         let archive = engine.download(&pause, &path).await?;
         archive::only_file(&archive, MAX_FILE).map_err(|error| unreadable(error.to_string()))
     };
-    let record = String::from_utf8(read(files::record_path()).await?).map_err(|error| unreadable(error.to_string()))?;
+    let record: String =
+        String::from_utf8(read(files::record_path()).await?).map_err(|error| unreadable(error.to_string()))?;
+    if record.is_empty() {
+        return Err(unreadable("it was being removed".to_owned()));
+    }
     // Its text is left out of the error: it may hold secrets.
     let spec: GroupSpec = serde_json::from_slice(&read(files::spec_path()).await?).map_err(|error| {
         unreadable(format!(

@@ -7,13 +7,18 @@ use jiff::Timestamp;
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::{actor::Command, archive, files, group::Group, handlers, logs, names, oom};
-use crate::{runtime::Exit, spec::ContainerSpec};
+use super::{actor::Command, files, group::Group, handlers, logs, names, oom};
+use crate::{
+    runtime::{ContainerEvent, Exit},
+    spec::ContainerSpec,
+};
 
 /// Exit code of what was killed or cannot be found any more.
 const KILLED: i32 = 137;
 /// Between attempts to kill a container, or to ask a failing engine what became of it.
 const RETRY: Duration = Duration::from_secs(1);
+/// What a container is left after its preStop hook, however long that took; the kubelet's choice.
+const AFTER_HOOK: Duration = Duration::from_secs(2);
 /// How much of a log stands in for a termination message, as with the kubelet.
 const LOG_LINES: usize = 80;
 /// The same in bytes.
@@ -94,8 +99,12 @@ fn time(text: Option<&str>) -> Option<Timestamp> {
 /// A container's termination message.
 pub(super) async fn last_words(group: &Group, container: &ContainerSpec, instance: u32, code: i32) -> String {
     let path = files::termination_path(&container.name);
-    let written = match group.engine().download(&names::pause(&group.id), &path).await {
-        Ok(archive) => archive::only_file(&archive, files::MAX_TERMINATION_MESSAGE as u64).unwrap_or_default(),
+    let pause = names::pause(&group.id);
+    let written = group
+        .engine()
+        .end_of_file(&pause, &path, files::MAX_TERMINATION_MESSAGE);
+    let written = match written.await {
+        Ok(written) => written,
         Err(error) => {
             tracing::debug!(group = %group.id, %error, "no termination message");
             Vec::new()
@@ -138,6 +147,7 @@ impl Ending {
         let name = names::container(&self.group.id, &self.container, self.instance);
         let deadline = *self.deadline.borrow();
         if deadline > Instant::now() {
+            let mut least = deadline;
             let hook = self
                 .group
                 .spec
@@ -147,20 +157,22 @@ impl Ending {
                 let group = Arc::clone(&self.group);
                 let left = deadline.saturating_duration_since(Instant::now());
                 tokio::select! {
-                    done = handlers::run(&group, ip, &name, &hook, left) => {
+                    done = handlers::hook(&group, ip, &name, &hook, left) => {
                         if let Err(why) = done {
-                            self.unhealthy(format!("PreStopHook failed: {why}"));
+                            tracing::info!(group = %group.id, container = self.container, why, "preStop hook failed");
+                            self.note(true, "FailedPreStopHook", "PreStopHook failed");
                         }
                     }
-                    () = self.until_deadline() => {}
+                    () = self.until(deadline, deadline) => {}
                 }
+                least = least.max(Instant::now() + AFTER_HOOK);
             }
             if let Err(error) = self.group.engine().kill(&name, &self.stop_signal).await {
                 // Most likely it has ended by itself meanwhile.
                 tracing::debug!(group = %self.group.id, %error, "not signalled");
                 self.check();
             }
-            self.until_deadline().await;
+            self.until(least, deadline).await;
         }
         loop {
             if let Err(error) = self.group.engine().kill(&name, "SIGKILL").await {
@@ -171,13 +183,15 @@ impl Ending {
         }
     }
 
-    async fn until_deadline(&mut self) {
+    /// Waits until `time`, or until the deadline where that is not the one it was any more: somebody is in a greater hurry.
+    async fn until(&mut self, time: Instant, was: Instant) {
         loop {
             let deadline = *self.deadline.borrow_and_update();
+            let until = if deadline < was { deadline } else { time };
             tokio::select! {
-                () = tokio::time::sleep_until(deadline) => return,
+                () = tokio::time::sleep_until(until) => return,
                 changed = self.deadline.changed() => if changed.is_err() {
-                    return tokio::time::sleep_until(deadline).await;
+                    return tokio::time::sleep_until(until).await;
                 }
             }
         }
@@ -190,8 +204,12 @@ impl Ending {
         });
     }
 
-    fn unhealthy(&self, message: String) {
-        let event = crate::runtime::ContainerEvent::Unhealthy { message };
+    fn note(&self, warning: bool, reason: &'static str, message: &str) {
+        let event = ContainerEvent::Noted {
+            warning,
+            reason,
+            message: message.to_owned(),
+        };
         self.group.tell(Command::Observed {
             container: self.container.clone(),
             instance: self.instance,

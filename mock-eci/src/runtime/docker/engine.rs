@@ -9,6 +9,7 @@ use bollard::{
     API_DEFAULT_VERSION, Docker,
     auth::DockerCredentials,
     errors::Error as ApiError,
+    exec::StartExecResults,
     models::{
         ContainerCreateBody, ContainerInspectResponse, ContainerSummary, ExecConfig, ImageInspect, Volume,
         VolumeCreateRequest,
@@ -23,6 +24,7 @@ use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use super::archive::FileEnd;
 use crate::runtime::RuntimeError;
 
 /// Where an engine listens when nothing is said.
@@ -96,12 +98,15 @@ impl EngineError {
 
     /// The engine does not know what was named.
     pub(super) fn is_not_found(&self) -> bool {
-        self.status == Some(404)
+        // podman calls some of what is gone an internal error.
+        let gone = ["no such volume", "no such container"];
+        self.status == Some(404) || gone.iter().any(|words| self.message.contains(words))
     }
 
     /// The name is taken, or the state forbids it.
     pub(super) fn is_conflict(&self) -> bool {
-        self.status == Some(409)
+        // podman calls a name that only its storage knows an internal error.
+        self.status == Some(409) || self.message.contains("is already in use by")
     }
 }
 
@@ -298,6 +303,22 @@ impl Engine {
         .await
     }
 
+    /// The last `limit` bytes of a file of a container, running or not.
+    pub(super) async fn end_of_file(&self, name: &str, path: &str, limit: usize) -> Result<Vec<u8>, EngineError> {
+        let options = DownloadFromContainerOptionsBuilder::default().path(path).build();
+        self.call("read a file of", name, async {
+            let mut stream = Box::pin(self.docker.download_from_container(name, Some(options)));
+            let mut end = FileEnd::new(limit);
+            while let Some(chunk) = stream.next().await {
+                if end.push(&chunk?)? {
+                    break;
+                }
+            }
+            Ok(end.finish())
+        })
+        .await
+    }
+
     /// What the engine holds of an image; none = nothing.
     pub(super) async fn image(&self, image: &str) -> Result<Option<ImageInspect>, EngineError> {
         match self
@@ -347,6 +368,21 @@ impl Engine {
         )
     }
 
+    /// Runs a command in a running container, attached to its standard streams.
+    pub(super) async fn attach(&self, name: &str, command: Vec<String>) -> Result<StartExecResults, EngineError> {
+        let config = ExecConfig {
+            cmd: Some(command),
+            attach_stdin: Some(true),
+            attach_stdout: Some(true),
+            attach_stderr: Some(true),
+            ..Default::default()
+        };
+        let created = self.call("run a command in", name, self.docker.create_exec(name, config));
+        let id = created.await?.id;
+        self.call("run a command in", name, self.docker.start_exec(&id, None))
+            .await
+    }
+
     /// Runs a command in a running container; answers its exit code and the end of its output, both streams together.
     pub(super) async fn exec(&self, name: &str, command: Vec<String>) -> Result<(i64, String), EngineError> {
         let config = ExecConfig {
@@ -364,7 +400,7 @@ impl Engine {
             .call("run a command in", name, self.docker.start_exec(&id, None))
             .await?;
         let mut kept = BytesMut::new();
-        if let bollard::exec::StartExecResults::Attached { mut output, .. } = started {
+        if let StartExecResults::Attached { mut output, .. } = started {
             while let Some(chunk) = output.next().await {
                 let Ok(chunk) = chunk else { break };
                 kept.extend_from_slice(chunk.as_ref());

@@ -262,6 +262,35 @@ pub(super) fn stale_files(old: &GroupSpec, new: &GroupSpec) -> Vec<String> {
     (0..old.volumes.len()).flat_map(of_volume).collect()
 }
 
+/// An archive for [`ROOT`] that replaces the record.
+pub(super) fn record_archive(record: &Record) -> io::Result<Vec<u8>> {
+    let mut archive = Archive::new();
+    archive.file(RECORD, 0o600, record.0.as_bytes())?;
+    archive.finish()
+}
+
+/// The volumes on disk that have a limit: path in the pause container, name, the limit in bytes and as it was written.
+pub(super) fn limited_volumes(spec: &GroupSpec) -> impl Iterator<Item = (String, &str, u64, &str)> {
+    spec.volumes
+        .iter()
+        .enumerate()
+        .filter_map(|(index, volume)| match &volume.source {
+            VolumeSource::EmptyDir {
+                memory: false,
+                size_limit,
+            } => {
+                let limit = parse_size(size_limit)?;
+                Some((
+                    format!("{ROOT}/volumes/{index}"),
+                    volume.name.as_str(),
+                    limit,
+                    size_limit.as_str(),
+                ))
+            }
+            _ => None,
+        })
+}
+
 /// An archive for [`MEMORY_ROOT`] with the folders that mounts of parts of volumes in memory need; none = nothing needed.
 pub(super) fn memory_archive(spec: &GroupSpec) -> io::Result<Option<(&'static str, Vec<u8>)>> {
     let mut archive = Archive::new();

@@ -178,7 +178,11 @@ pub(super) async fn purge(engine: &Engine, group: &GroupId) -> Result<(), Engine
         name.or(found.id)
     });
     let pause = names::pause(group);
-    let (pauses, others): (Vec<_>, Vec<_>) = names.partition(|name| *name == pause);
+    let (mut pauses, others): (Vec<_>, Vec<_>) = names.partition(|name| *name == pause);
+    if pauses.is_empty() {
+        // podman does not list what it has only half made.
+        pauses.push(pause);
+    }
     for batch in [others, pauses] {
         future::try_join_all(batch.iter().map(|name| engine.remove(name))).await?;
     }

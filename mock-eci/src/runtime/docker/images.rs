@@ -56,7 +56,7 @@ pub(super) async fn ensure(
     credentials: &[RegistryCredential],
     pulling: impl FnOnce(),
 ) -> Result<(Image, Option<Duration>), ImageError> {
-    if image.is_empty() || image.contains(|c: char| c.is_whitespace() || c.is_control()) || image.contains("://") {
+    if !is_reference(image) {
         let message =
             format!("Failed to apply default image tag {image:?}: couldn't parse image name: invalid reference format");
         return Err(ImageError {
@@ -130,6 +130,35 @@ fn registry(image: &str) -> &str {
     }
 }
 
+/// Whether this is `[registry/]name[:tag][@digest]`, as registries spell it.
+fn is_reference(image: &str) -> bool {
+    let (name, digest) = image
+        .split_once('@')
+        .map_or((image, None), |(name, digest)| (name, Some(digest)));
+    let path = match name.split_once('/') {
+        Some((host, path)) if registry(name) == host => path,
+        _ => name,
+    };
+    let (path, tag) = path
+        .rsplit_once(':')
+        .map_or((path, None), |(path, tag)| (path, Some(tag)));
+    let word = |text: &str, more: &[u8]| {
+        !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || more.contains(&b))
+    };
+    let part = |part: &str| {
+        let ends = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+        let lower = part.bytes().all(|b| !b.is_ascii_uppercase());
+        word(part, b"._-") && lower && part.starts_with(ends) && part.ends_with(ends)
+    };
+    path.split('/').all(part)
+        && tag.is_none_or(|tag| tag.len() <= 128 && word(tag, b"._-") && !tag.starts_with(['.', '-']))
+        && digest.is_none_or(|digest| {
+            digest
+                .split_once(':')
+                .is_some_and(|(kind, hex)| word(kind, b"+._-") && hex.len() >= 32 && word(hex, b""))
+        })
+}
+
 fn has_tag_or_digest(image: &str) -> bool {
     let name = image.rsplit('/').next().unwrap_or(image);
     name.contains([':', '@'])
@@ -170,6 +199,37 @@ mod tests {
         assert_eq!(user("registry.test:5000/a/b@sha256:00"), Some("registry.test:5000"));
         assert_eq!(user("localhost/a:1"), Some("localhost"));
         assert_eq!(user("registry.test/a"), None);
+    }
+
+    #[test]
+    fn references_are_spelled_as_registries_spell_them() {
+        let digest = format!("a@sha256:{}", "0".repeat(64));
+        for good in [
+            "busybox",
+            "busybox:1.36",
+            "a/b-c/d__e.f:V1",
+            "registry.test:5000/a",
+            "localhost/a:1",
+            "Registry.TEST:5000/a:1",
+            &digest,
+        ] {
+            assert!(is_reference(good), "{good}");
+        }
+        for bad in [
+            "",
+            "a b",
+            "http://a/b",
+            "a:",
+            "Upper",
+            "localhost/Upper:1",
+            "a//b",
+            "-a",
+            "a:x y",
+            "a@sha256:00",
+            "a@",
+        ] {
+            assert!(!is_reference(bad), "{bad}");
+        }
     }
 
     #[test]

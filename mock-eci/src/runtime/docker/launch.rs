@@ -77,6 +77,14 @@ pub(super) async fn launch(group: &Group, record: &Record, stop: &CancellationTo
     })
 }
 
+/// Replaces the record that is kept with a group; an empty one says that the group is being removed.
+pub(super) async fn keep(group: &Group, record: &Record) -> Result<(), EngineError> {
+    let pause = names::pause(&group.id);
+    let archive = files::record_archive(record)
+        .map_err(|error| EngineError::local("pack the record of", &pause, error.to_string()))?;
+    group.engine().upload(&pause, files::ROOT, archive).await
+}
+
 /// Makes the pause container, pulling its image where the engine has none.
 async fn create_pause(group: &Group, stop: &CancellationToken) -> Result<(), LaunchError> {
     let config = &group.shared.config;

@@ -22,6 +22,7 @@ mod handlers;
 mod history;
 mod images;
 mod launch;
+mod logfile;
 mod logs;
 mod monitor;
 mod names;
@@ -30,6 +31,7 @@ mod probes;
 mod start;
 mod stats;
 mod update;
+mod usage;
 
 use std::{
     collections::HashMap,
@@ -52,7 +54,7 @@ use self::{
     group::{Group, Shared},
 };
 use super::{
-    AdoptedGroup, Events, ImagePull, Launch, LogLine, LogQuery, PullFailed, Runtime, RuntimeError, RuntimeEvent,
+    AdoptedGroup, Events, ImagePull, Launch, LogLine, LogQuery, PullFailed, Record, Runtime, RuntimeError, RuntimeEvent,
     RuntimeEventKind,
     exec::{ExecRequest, ExecStreams},
     metrics::Sample,
@@ -262,6 +264,10 @@ impl Runtime for DockerRuntime {
     fn update(&self, update: Launch) {
         let id = update.id.clone();
         self.inner.tell(&id, Command::Update(update));
+    }
+
+    fn keep(&self, group: &GroupId, record: Record) {
+        self.inner.tell(group, Command::Keep { record });
     }
 
     fn remove(&self, group: &GroupId) {

@@ -2,16 +2,31 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use super::{actor::Command, group::Group, handlers};
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::{
+    actor::Command,
+    group::Group,
+    handlers::{self, Failure},
+};
 use crate::{
     runtime::ContainerEvent,
-    spec::{ContainerSpec, Probe},
+    spec::{ContainerSpec, Probe, RestartPolicy},
 };
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Liveness,
     Readiness,
+}
+
+impl Kind {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Liveness => "Liveness",
+            Self::Readiness => "Readiness",
+        }
+    }
 }
 
 /// Probes until the task is aborted; outcomes go to the actor, which knows whether the container still runs.
@@ -37,45 +52,100 @@ async fn repeat(group: &Group, ip: IpAddr, container: &str, name: &str, instance
             event,
         });
     };
-    let mut good: Option<bool> = None;
-    let (mut successes, mut failures) = (0_u32, 0_u32);
-    tokio::time::sleep(probe.initial_delay).await;
+    let mut count = Count::default();
+    let mut ticks = tokio::time::interval_at(Instant::now() + probe.initial_delay, probe.period);
+    // As with Go's tickers, a probe that takes longer than the period leaves out the ones it overlaps.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
-        match handlers::run(group, ip, name, &probe.handler, probe.timeout).await {
-            Ok(()) => {
-                (successes, failures) = (successes.saturating_add(1), 0);
-                if successes >= probe.success_threshold.max(1) && good != Some(true) {
-                    good = Some(true);
-                    if kind == Kind::Readiness {
-                        tell(ContainerEvent::Ready(true));
-                    }
-                }
+        ticks.tick().await;
+        let done = handlers::probe(group, ip, name, &probe.handler, probe.timeout).await;
+        let good = match &done {
+            Ok(()) => true,
+            Err(Failure::Failed(why)) => {
+                let message = format!("{} probe failed: {why}", kind.word());
+                tell(ContainerEvent::Unhealthy { message });
+                false
             }
-            Err(why) => {
-                (successes, failures) = (0, failures.saturating_add(1));
-                let word = if kind == Kind::Liveness {
-                    "Liveness"
-                } else {
-                    "Readiness"
+            Err(Failure::Errored(why)) => {
+                let message = format!("{} probe errored: {why}", kind.word());
+                tell(ContainerEvent::Unhealthy { message });
+                continue;
+            }
+        };
+        match (count.add(good, probe), kind) {
+            (Some(ready), Kind::Readiness) => tell(ContainerEvent::Ready(ready)),
+            (Some(false), Kind::Liveness) => {
+                let restarted = match group.spec.restart_policy {
+                    RestartPolicy::Never => "",
+                    RestartPolicy::Always | RestartPolicy::OnFailure => ", will be restarted",
                 };
-                tell(ContainerEvent::Unhealthy {
-                    message: format!("{word} probe failed: {why}"),
+                tell(ContainerEvent::Noted {
+                    warning: false,
+                    reason: "Killing",
+                    message: format!("Container {container} failed liveness probe{restarted}"),
                 });
-                if failures >= probe.failure_threshold.max(1) && good != Some(false) {
-                    good = Some(false);
-                    match kind {
-                        Kind::Readiness => tell(ContainerEvent::Ready(false)),
-                        Kind::Liveness => {
-                            let grace = group.spec.termination_grace;
-                            return group.tell(Command::StopContainer {
-                                container: container.to_owned(),
-                                grace,
-                            });
-                        }
-                    }
-                }
+                return group.tell(Command::StopContainer {
+                    container: container.to_owned(),
+                    grace: group.spec.termination_grace,
+                });
             }
+            _ => {}
         }
-        tokio::time::sleep(probe.period).await;
+    }
+}
+
+/// Outcomes in a row, and what they add up to.
+#[derive(Debug, Default)]
+struct Count {
+    good: Option<bool>,
+    successes: u32,
+    failures: u32,
+}
+
+impl Count {
+    /// Takes in an outcome; answers whether the probe is good where that has changed.
+    fn add(&mut self, good: bool, probe: &Probe) -> Option<bool> {
+        if good {
+            (self.successes, self.failures) = (self.successes.saturating_add(1), 0);
+        } else {
+            (self.successes, self.failures) = (0, self.failures.saturating_add(1));
+        }
+        let reached = if good {
+            self.successes >= probe.success_threshold.max(1)
+        } else {
+            self.failures >= probe.failure_threshold.max(1)
+        };
+        (reached && self.good != Some(good)).then(|| {
+            self.good = Some(good);
+            good
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::spec::Handler;
+
+    #[test]
+    fn thresholds_count_outcomes_in_a_row() {
+        let probe = Probe {
+            handler: Handler::Exec(Vec::new()),
+            initial_delay: Duration::ZERO,
+            period: Duration::from_secs(1),
+            timeout: Duration::from_secs(1),
+            success_threshold: 2,
+            failure_threshold: 3,
+        };
+        let mut count = Count::default();
+        let told: Vec<_> = "gbggbbgbbbbgg"
+            .chars()
+            .map(|outcome| count.add(outcome == 'g', &probe))
+            .collect();
+        let mut expected = [None; 13];
+        (expected[3], expected[9], expected[12]) = (Some(true), Some(false), Some(true));
+        assert_eq!(told, expected);
     }
 }
