@@ -8,15 +8,26 @@
 //! ```
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test may fail")]
 
+#[path = "sim/bed.rs"]
+#[expect(dead_code, reason = "these tests need a part of it")]
+mod api;
 #[path = "docker/bed.rs"]
 mod bed;
+#[path = "docker/cases.rs"]
+mod cases;
 #[path = "docker/ending.rs"]
 mod ending;
 #[path = "docker/exec.rs"]
 mod exec;
+#[path = "docker/golden.rs"]
+mod golden;
+#[path = "docker/killed.rs"]
+mod killed;
 #[path = "docker/life.rs"]
 mod life;
 #[path = "docker/metrics.rs"]
 mod metrics;
+#[path = "docker/registry.rs"]
+mod registry;
 #[path = "docker/shape.rs"]
 mod shape;
