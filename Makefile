@@ -6,7 +6,7 @@ SCRIPTS = $(shell git ls-files --cached --others --exclude-standard '*.sh' .ci/r
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup check unit properties sim engine e2e sdk sdk-java spark test test-long bench deny up down exec load demo
+.PHONY: help setup check unit properties sim engine engine-docker e2e sdk sdk-java spark test test-long bench deny up down exec load demo
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,7 +48,12 @@ e2e: ## the agent in a real cluster (real API server, scheduler, controllers), w
 engine: ## mock-eci's real containers, on a container engine of their own
 	cargo test --locked -p mock-eci --features docker-tests --test docker --no-run
 	$(TESTBED)/with-cluster.sh engine engine env MOCK_ECI_TEST_NETWORK=eci \
-		cargo test --locked --offline -p mock-eci --features docker-tests --test docker
+		cargo test --locked --offline -p mock-eci --features docker-tests --test docker -- --test-threads=6
+
+engine-docker: ## the same on Docker instead of podman
+	cargo test --locked -p mock-eci --features docker-tests --test docker --no-run
+	VN_ENGINE=docker $(TESTBED)/with-cluster.sh engine-docker engine env MOCK_ECI_TEST_NETWORK=eci \
+		cargo test --locked --offline -p mock-eci --features docker-tests --test docker -- --test-threads=6
 
 sdk: ## mock-eci against the official SDKs (Python, Go) and their examples
 	tests/sdk/run.sh
@@ -63,7 +68,7 @@ test: setup ## all suites: what CI runs
 	@tests/suites.sh check unit sim sdk engine e2e spark
 
 test-long: setup ## all suites, and the long ones
-	@tests/suites.sh check unit sim sdk engine e2e spark properties sdk-java demo bench
+	@tests/suites.sh check unit sim sdk engine e2e spark engine-docker properties sdk-java demo bench
 
 bench: ## the targets of the design as a table, and as JSON in target/bench/
 	tests/bench/run.sh

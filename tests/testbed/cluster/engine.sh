@@ -1,12 +1,62 @@
 # shellcheck shell=bash
-# The container engine behind mock-eci: podman's Docker API, with storage, network
-# settings and run-time files of its own, so that it shares nothing with the machine's.
+# The container engine behind mock-eci: podman's Docker API (or Docker itself, VN_ENGINE=docker),
+# with storage, network settings and run-time files of its own, so that it shares nothing with
+# the machine's.
 
 ENGINE=$STATE/engine
 PAUSE_IMAGE=localhost/virtual-node/pause:1
 ENGINE_SOCKET=$ENGINE/podman.sock
+TEST_REGISTRY=127.0.0.1:5000
+
+# docker_engine: true where Docker is asked for.
+docker_engine() {
+	[[ ${VN_ENGINE:-podman} == docker ]] && return
+	[[ ${VN_ENGINE:-podman} == podman ]] || die "VN_ENGINE must be podman or docker, not '$VN_ENGINE'"
+	return 1
+}
+
+# docker_programs: prints the folder of Docker's programs: Debian's, unpacked and not installed, so that no daemon is
+# set up on the machine.
+docker_programs() {
+	need_command dpkg-deb 'VN_ENGINE=docker needs Debian or a relative of it'
+	cached --text 'unpacking Docker' --key "$(uname -m)" docker-engine -- unpack_docker
+}
+
+unpack_docker() {
+	local work package
+	work=$(mktemp -d)
+	(cd "$work" && apt-get download docker.io containerd) >&2
+	for package in "$work"/*.deb; do dpkg-deb --extract "$package" "$CACHED_OUT"; done
+	rm -r "$work"
+}
+
+start_docker() {
+	local root
+	root=$(docker_programs)
+	mkdir -p "$ENGINE"
+	# No rules and no masquerading: groups reach each other and the testbed, and nothing else.
+	start_daemon engine env -C "$ENGINE" "PATH=$root/usr/sbin:$root/usr/bin:$PATH" dockerd \
+		--host "unix://$ENGINE_SOCKET" --data-root "$ENGINE/docker" --exec-root "$ENGINE/exec" --pidfile "$ENGINE/pid" \
+		--exec-opt native.cgroupdriver=cgroupfs --iptables=false --ip-masq=false --bridge=none --log-level=warn
+}
+
+ready_docker() {
+	local network
+	wait_ready engine 60 http_ok http://localhost/_ping --unix-socket "$ENGINE_SOCKET"
+	network=$(jq -n --arg name "$GROUP_NETWORK" --arg subnet "$GROUP_SUBNET" --arg gateway "$GROUP_GATEWAY" \
+		'{Name: $name, CheckDuplicate: true, IPAM: {Config: [{Subnet: $subnet, Gateway: $gateway}]}}')
+	http_ok "http://localhost/networks/$GROUP_NETWORK" --unix-socket "$ENGINE_SOCKET" ||
+		http_ok http://localhost/networks/create --unix-socket "$ENGINE_SOCKET" \
+			--header 'Content-Type: application/json' --data "$network"
+	http_ok "http://localhost/images/$PAUSE_IMAGE/json" --unix-socket "$ENGINE_SOCKET" ||
+		load_image "$("$TESTBED/image/busybox/build.sh")" >/dev/null
+}
 
 start_engine() {
+	if docker_engine; then
+		start_docker
+		return
+	fi
 	mkdir -p "$ENGINE"/{storage,run,tmp,networks,volumes}
 	cat >"$ENGINE/containers.conf" <<-TOML
 		[containers]
@@ -36,13 +86,23 @@ start_engine() {
 		runroot = "$ENGINE/run"
 	TOML
 	# No registry: an image that was not loaded is an error, not a download.
-	printf 'unqualified-search-registries = []\n' >"$ENGINE/registries.conf"
+	# One that a test runs on loopback speaks plain HTTP, as Docker would assume of it.
+	cat >"$ENGINE/registries.conf" <<-TOML
+		unqualified-search-registries = []
+		[[registry]]
+		location = "$TEST_REGISTRY"
+		insecure = true
+	TOML
 	cat >"$ENGINE/policy.json" <<<'{"default": [{"type": "insecureAcceptAnything"}]}'
 	podman network exists "$GROUP_NETWORK" ||
 		podman network create --disable-dns --subnet "$GROUP_SUBNET" --gateway "$GROUP_GATEWAY" "$GROUP_NETWORK" >/dev/null
 	with_engine start_daemon engine env -C "$ENGINE" podman system service --time 0 "unix://$ENGINE_SOCKET"
 }
 ready_engine() {
+	if docker_engine; then
+		ready_docker
+		return
+	fi
 	wait_ready engine 30 http_ok http://localhost/_ping --unix-socket "$ENGINE_SOCKET"
 	# Every group has a pause container.
 	podman image exists "$PAUSE_IMAGE" || load_image "$("$TESTBED/image/busybox/build.sh")" >/dev/null
@@ -86,7 +146,7 @@ podman() { with_engine inside podman "$@"; }
 # names of what was in it.
 load_image() {
 	! has_worker || load_worker_image "$1" >/dev/null
-	if is_external; then
+	if is_external || docker_engine; then
 		curl --silent --show-error --fail --unix-socket "$(engine_socket)" --header 'Content-Type: application/x-tar' \
 			--data-binary "@$1" http://docker/v1.41/images/load | jq -r '.stream // .error'
 	else

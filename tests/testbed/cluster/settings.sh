@@ -14,7 +14,7 @@ LOGS=$STATE/logs
 PKI=$STATE/pki
 
 # What was said to `up` holds for components that are started again later, unless said anew.
-CHOICES='VN_AGENT_ARGS VN_BIN_DIR VN_CLUSTER_DNS VN_ECI_LIMITS VN_GROUP_NETWORK VN_NODE_IP VN_ROUTES VN_RUNTIME VN_SCENARIO'
+CHOICES='VN_AGENT_ARGS VN_BIN_DIR VN_CLUSTER_DNS VN_ECI_LIMITS VN_ENGINE VN_GROUP_NETWORK VN_NODE_IP VN_ROUTES VN_RUNTIME VN_SCENARIO'
 
 # remember_choices: at `up`, records them.
 remember_choices() {
