@@ -27,6 +27,8 @@ mod killed;
 mod life;
 #[path = "docker/metrics.rs"]
 mod metrics;
+#[path = "docker/probes.rs"]
+mod probes;
 #[path = "docker/registry.rs"]
 mod registry;
 #[path = "docker/shape.rs"]

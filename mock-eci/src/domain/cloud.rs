@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use futures::future::BoxFuture;
 use tokio::sync::{Notify, mpsc};
 
 use super::{
@@ -293,6 +294,12 @@ impl Cloud {
     pub fn delete(&self, id: &str, force: bool) -> bool {
         let now = self.0.clock.now();
         self.state().delete(id, force, now, &*self.0.runtime)
+    }
+
+    /// Resolves once what was last decided about a group survives this process; none where nothing does.
+    pub fn kept(&self, id: &str) -> Option<BoxFuture<'static, ()>> {
+        let runtime = &self.0.runtime;
+        runtime.survives().then(|| runtime.kept(&GroupId::from(id)))
     }
 
     /// Restarts a group.

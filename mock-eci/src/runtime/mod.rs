@@ -117,6 +117,13 @@ pub trait Runtime: Send + Sync + 'static {
         Box::pin(std::future::ready(Ok(())))
     }
 
+    /// Resolves once what [`Runtime::keep`] was last given for a group survives this process, or it is clear that it never
+    /// will. By default at once.
+    fn kept(&self, group: &GroupId) -> BoxFuture<'static, ()> {
+        let _ = group;
+        Box::pin(std::future::ready(()))
+    }
+
     /// Whether groups outlive this process, so that making their records is worth while.
     fn survives(&self) -> bool {
         true

@@ -115,7 +115,7 @@ fn hooks_run_after_the_start_and_before_the_stop() {
         bed.logged("main", 0, "up").await;
         bed.runtime.start(&bed.group, "failing", 0);
         bed.container("a word of the hook", "failing", 0, |event| match event {
-            ContainerEvent::Noted { reason, .. } => Some(assert_eq!(*reason, "FailedPostStartHook")),
+            ContainerEvent::Noted { reason, .. } if *reason == "FailedPostStartHook" => Some(()),
             ContainerEvent::Started { .. } => panic!("it runs without its hook"),
             _ => None,
         })

@@ -64,7 +64,8 @@ fn exec_gives_streams_and_exit_codes() {
         );
         assert_eq!(output(&bed, &["true"]).await, (String::new(), String::new(), 0));
         let (out, err, code) = output(&bed, &["no-such-program"]).await;
-        assert_eq!(code, 127, "{out}{err}");
+        // Docker says 126.
+        assert!(matches!(code, 126 | 127), "{code}: {out}{err}");
         assert!(format!("{out}{err}").contains("no-such-program"), "{out}{err}");
         let (out, _, code) = output(&bed, &["sh", "-c", "kill -9 $$"]).await;
         assert_eq!((&*out, code), ("", 137));

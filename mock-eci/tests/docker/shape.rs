@@ -328,3 +328,66 @@ fn sysctls_and_the_process_namespace_are_the_groups() {
         assert_eq!(bed.output("two").await, "80\n");
     });
 }
+
+#[test]
+fn added_capabilities_are_added() {
+    on_bed(async |mut bed| {
+        let script = "grep CapEff /proc/self/status | awk '{print $2}'";
+        let plain = shell("plain", script);
+        let mut admin = shell("admin", script);
+        admin.security.add_capabilities = vec!["NET_ADMIN".into()];
+        bed.launch(group(vec![plain, admin])).await;
+        let mut all = Vec::new();
+        for name in ["plain", "admin"] {
+            let output = bed.output(name).await;
+            all.push(u64::from_str_radix(output.trim(), 16).unwrap());
+        }
+        let (net_admin, sys_admin) = (1 << 12, 1 << 21);
+        assert_eq!(all[0] & (net_admin | sys_admin), 0, "{all:x?}");
+        assert_eq!(all[1], all[0] | net_admin, "{all:x?}");
+    });
+}
+
+#[test]
+fn a_container_has_its_own_limits_or_the_groups() {
+    on_bed(async |mut bed| {
+        // The two versions of control groups.
+        let script = "cd /sys/fs/cgroup; cat memory.max cpu.max 2>/dev/null || \
+            cat memory/memory.limit_in_bytes cpu/cpu.cfs_quota_us cpu/cpu.cfs_period_us";
+        let mut own = shell("own", script);
+        own.size = mock_eci::spec::Size {
+            milli_cpu: 250,
+            memory_mib: 64,
+        };
+        bed.launch(group(vec![own, shell("shared", script)])).await;
+        for (name, memory, quota) in [("own", 64_u64 << 20, 25_000), ("shared", 256 << 20, 100_000)] {
+            let output = bed.output(name).await;
+            let numbers: Vec<u64> = output.split_whitespace().map(|n| n.parse().unwrap()).collect();
+            assert_eq!(numbers, [memory, quota, 100_000], "{name}");
+        }
+    });
+}
+
+#[test]
+fn who_must_not_be_root_is_not() {
+    on_bed(async |mut bed| {
+        let mut root = shell("root", "id -u");
+        root.security.run_as_non_root = true;
+        let mut user = shell("user", "id -u; id -g");
+        user.security.run_as_non_root = true;
+        user.security.run_as_user = Some(1000);
+        let mut grouped = shell("grouped", "id -u; id -g");
+        grouped.security.run_as_group = Some(7);
+        bed.launch(group(vec![root, user, grouped])).await;
+        let (reason, message) = bed.start_fails("root").await;
+        assert_eq!(
+            (reason.as_str(), message.as_str()),
+            (
+                "CreateContainerConfigError",
+                "container has runAsNonRoot and image will run as root"
+            )
+        );
+        assert_eq!(bed.output("user").await, "1000\n0\n");
+        assert_eq!(bed.output("grouped").await, "0\n7\n");
+    });
+}

@@ -68,6 +68,8 @@ pub(super) enum Command {
     },
     /// Replace the domain's record.
     Keep { record: Record },
+    /// Tell when the newest record is with the engine: the sender is dropped then.
+    Flush { done: oneshot::Sender<()> },
     /// The pause container was stopped.
     SandboxStopped,
 }
@@ -251,7 +253,7 @@ impl Actor {
             Outcome::Launched(Ok(sandbox)) => {
                 let ip = sandbox.ip;
                 self.sandbox = Some(sandbox);
-                self.keep();
+                self.keep(None);
                 if self.stopping.is_none() {
                     self.group.emit(RuntimeEventKind::SandboxReady { ip });
                     self.guard();
@@ -440,8 +442,8 @@ impl Actor {
         }
     }
 
-    /// Writes the newest record, if it is not with the engine yet.
-    fn keep(&mut self) {
+    /// Writes the newest record, if it is not with the engine yet; `done` is dropped when that has been tried.
+    fn keep(&mut self, done: Option<oneshot::Sender<()>>) {
         let (group, record, keeping) = (
             Arc::clone(&self.group),
             Arc::clone(&self.record),
@@ -450,6 +452,7 @@ impl Actor {
         let newest = move || record.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let written = Arc::clone(&self.record);
         self.tasks.spawn(async move {
+            let _done = done;
             let _turn = keeping.lock().await;
             let Some(record) = newest() else { return };
             if let Err(error) = launch::keep(&group, &record).await {
@@ -502,8 +505,9 @@ impl Actor {
             }
             Command::Keep { record } => {
                 *self.record.lock().unwrap_or_else(PoisonError::into_inner) = Some(record);
-                self.keep();
+                self.keep(None);
             }
+            Command::Flush { done } => self.keep(Some(done)),
             Command::SandboxStopped => {
                 self.sandbox = None;
                 self.stopping = None;

@@ -326,6 +326,21 @@ mod tests {
     }
 
     #[test]
+    fn privileges_are_those_given() {
+        let given = Security {
+            privileged: true,
+            read_only_root: true,
+            add_capabilities: vec!["NET_ADMIN".into()],
+            ..Default::default()
+        };
+        let host = body(false, |c| c.security = given).host_config.expect("host config");
+        assert_eq!((host.privileged, host.readonly_rootfs), (Some(true), Some(true)));
+        assert_eq!(host.cap_add, Some(vec!["NET_ADMIN".into()]));
+        let host = body(false, |_| ()).host_config.expect("host config");
+        assert_eq!((host.privileged, host.cap_add), (Some(false), None));
+    }
+
+    #[test]
     fn only_podman_is_told_the_host_name() {
         assert_eq!(body(true, |_| ()).hostname.as_deref(), Some("web-1"));
         assert_eq!(body(false, |_| ()).hostname, None);

@@ -54,8 +54,8 @@ use self::{
     group::{Group, Shared},
 };
 use super::{
-    AdoptedGroup, Events, ImagePull, Launch, LogLine, LogQuery, PullFailed, Record, Runtime, RuntimeError, RuntimeEvent,
-    RuntimeEventKind,
+    AdoptedGroup, Events, ImagePull, Launch, LogLine, LogQuery, PullFailed, Record, Runtime, RuntimeError,
+    RuntimeEvent, RuntimeEventKind,
     exec::{ExecRequest, ExecStreams},
     metrics::Sample,
 };
@@ -68,6 +68,9 @@ use crate::{
 pub const DEFAULT_PAUSE_IMAGE: &str = "localhost/virtual-node/pause:1";
 /// How many calls an engine is given at once.
 pub const DEFAULT_PARALLEL_CALLS: usize = 8;
+
+/// How long a caller waits for a record to be kept.
+const KEEPING: Duration = Duration::from_secs(10);
 
 /// Settings of the docker runtime.
 #[derive(Clone, Debug)]
@@ -268,6 +271,15 @@ impl Runtime for DockerRuntime {
 
     fn keep(&self, group: &GroupId, record: Record) {
         self.inner.tell(group, Command::Keep { record });
+    }
+
+    fn kept(&self, group: &GroupId) -> BoxFuture<'static, ()> {
+        let (done, kept) = oneshot::channel();
+        self.inner.tell(group, Command::Flush { done });
+        Box::pin(async move {
+            // An engine that does not answer keeps nobody waiting for ever.
+            let _ = tokio::time::timeout(KEEPING, kept).await;
+        })
     }
 
     fn remove(&self, group: &GroupId) {
