@@ -3,10 +3,7 @@
 
 use std::{
     net::IpAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     task::{Context as TaskContext, Poll},
     time::Duration,
 };
@@ -20,18 +17,20 @@ use crate::{
     api::{
         Answer, Context, Offer, Work,
         catalogue::{Reading, Verdict},
+        codes,
+        credentials::Credentials,
         error::ApiError,
-        params::Reader,
+        params::{Params, Reader},
         protocol::{self, Call, Verifier},
-        rates::Meter,
         response,
         table::Action,
     },
     clock::Clock,
-    config::{Config, Limits},
+    config::{Config, Enforced, Limits},
     domain::{cloud::Cloud, ledger::Bill},
     exec::{self, Sessions},
-    faults::{Fault, Faults, When},
+    faults::{Facts, Fault, Faults, Target, When},
+    gate::Gate,
     runtime::simulated::Simulated,
     steer::{
         self,
@@ -61,8 +60,7 @@ struct Inner {
     cloud: Cloud,
     offer: Offer,
     verifier: Verifier,
-    meter: Meter,
-    limited: AtomicBool,
+    gate: Gate,
     faults: Faults,
     journal: Journal,
     exec: Sessions,
@@ -76,9 +74,8 @@ impl App {
         Self(Arc::new(Inner {
             offer: Offer::new(&config.region, config.currency),
             verifier: Verifier::new(config.access_keys.clone(), cloud.clock().clone()),
-            meter: Meter::default(),
-            limited: AtomicBool::new(config.limits == Limits::Documented),
-            faults: Faults::default(),
+            gate: Gate::new(config.limits.enforced().rates),
+            faults: Faults::new(config.seed),
             journal: Journal::new(config.journal_entries),
             exec: Sessions::new(config.exec_stdin_end),
             simulated,
@@ -134,15 +131,36 @@ impl App {
         self.clock().advance(by);
     }
 
-    /// Turns call rates on or off.
+    /// Puts limits in force, or not; what was used of call rates is forgotten.
     pub fn set_limits(&self, limits: Limits) {
-        self.0.limited.store(limits == Limits::Documented, Ordering::Release);
-        self.0.meter.clear();
+        let enforced = limits.enforced();
+        self.0.cloud.state().enforce(enforced);
+        self.0.gate.set_rates(enforced.rates);
     }
 
-    /// Sets the vCPU quota, in thousandths.
+    /// Which limits are in force.
+    pub fn enforced(&self) -> Enforced {
+        self.0.cloud.state().enforced()
+    }
+
+    /// Sets the vCPU quota, in thousandths, and puts it in force.
     pub fn set_max_milli_cpu(&self, max: u64) {
-        self.0.cloud.state().max_milli_cpu = max;
+        let mut state = self.0.cloud.state();
+        state.max_milli_cpu = max;
+        let enforced = Enforced {
+            vcpu: true,
+            ..state.enforced()
+        };
+        state.enforce(enforced);
+    }
+
+    /// Who may call.
+    pub fn credentials(&self) -> &Credentials {
+        self.0.verifier.credentials()
+    }
+
+    pub(crate) fn gate(&self) -> &Gate {
+        &self.0.gate
     }
 
     /// Takes away (or gives back) the right to list: without it lists are empty, and no error.
@@ -150,18 +168,24 @@ impl App {
         self.0.cloud.state().may_list = may;
     }
 
-    /// Back to an empty account: groups with their containers, tokens, ledger, faults and journal.
+    /// Back to an empty account: no groups, tokens, bills, faults or journal; rights, credentials and call rates as at the
+    /// start. Settings of the server stay as they are: scenario, clock, quota, and which limits are in force.
     ///
     /// # Errors
     /// When the runtime cannot remove everything.
     pub async fn reset(&self) -> Result<(), crate::runtime::RuntimeError> {
         self.0.faults.clear();
-        self.0.meter.clear();
+        self.0.gate.reset();
+        self.0.verifier.credentials().reset();
         self.0.exec.clear();
         self.set_may_list(true);
         let result = self.0.cloud.reset().await;
         self.0.journal.clear();
         result
+    }
+
+    pub(crate) fn region(&self) -> &str {
+        &self.0.offer.region
     }
 
     pub(crate) fn steering_token(&self) -> Option<&str> {
@@ -206,7 +230,7 @@ impl App {
         let result = match verified.and_then(|()| self.admit(&call, request.method())) {
             Err(error) => Err(error),
             Ok(action) => {
-                fault = inner.faults.take(action.name);
+                fault = self.fault(action.name, &call.params);
                 match &fault {
                     Some(Fault::Timeout { when: When::Before }) => {
                         note.write(0, None, reading);
@@ -217,7 +241,8 @@ impl App {
                         return Err(Disconnected);
                     }
                     Some(Fault::Error { code, status, message }) => {
-                        let status = StatusCode::from_u16(*status).unwrap_or(StatusCode::BAD_REQUEST);
+                        let status = status.and_then(|status| StatusCode::from_u16(status).ok());
+                        let status = status.unwrap_or_else(|| codes::status(code));
                         Err(ApiError::new(code.clone(), status, message.clone()))
                     }
                     _ => match self.dispatch(action, &call, &request_id, &host, &mut reading) {
@@ -260,11 +285,25 @@ impl App {
         if action.post_only && method != Method::POST {
             return Err(ApiError::http_method(method.as_str()));
         }
-        let limited = self.0.limited.load(Ordering::Acquire);
-        if limited && !self.0.meter.admit(action.name, action.rate, self.clock().now()) {
-            return Err(ApiError::throttling());
-        }
+        self.0.gate.admit(action, self.clock().now())?;
         Ok(action)
+    }
+
+    /// The planned fault that a call meets.
+    fn fault(&self, action: &str, params: &Params) -> Option<Fault> {
+        let group = || {
+            let state = self.0.cloud.state();
+            let group = state.group(params.get("ContainerGroupId")?)?;
+            Some(Facts {
+                name: group.spec.name.clone(),
+                tags: group.spec.tags.clone(),
+            })
+        };
+        self.0.faults.take(&Target {
+            action,
+            params,
+            group: &group,
+        })
     }
 
     fn dispatch(

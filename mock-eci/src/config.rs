@@ -119,6 +119,44 @@ pub enum Limits {
     Documented,
     /// None, for measurements.
     None,
+    /// Only these.
+    #[serde(skip)]
+    Only(Enforced),
+}
+
+/// Which limits are in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Enforced {
+    /// How often each action may be called.
+    pub rates: bool,
+    /// The vCPU quota.
+    pub vcpu: bool,
+    /// How many image and data caches there may be.
+    pub caches: bool,
+    /// When the records of finished groups go. Without it they stay until they are deleted, and memory grows with them.
+    pub retention: bool,
+}
+
+impl Limits {
+    /// What is in force.
+    pub fn enforced(self) -> Enforced {
+        match self {
+            Self::Documented => Enforced {
+                rates: true,
+                vcpu: true,
+                caches: true,
+                retention: true,
+            },
+            // Not a limit that could be in the way of a measurement.
+            Self::None => Enforced {
+                rates: false,
+                vcpu: false,
+                caches: false,
+                retention: true,
+            },
+            Self::Only(enforced) => enforced,
+        }
+    }
 }
 
 impl FromStr for Limits {
@@ -128,7 +166,22 @@ impl FromStr for Limits {
         match text {
             "documented" => Ok(Self::Documented),
             "none" => Ok(Self::None),
-            _ => Err(InvalidSetting("limits are documented or none")),
+            list => {
+                let mut enforced = Self::None.enforced();
+                for word in list.split(',') {
+                    match word {
+                        "rates" => enforced.rates = true,
+                        "vcpu" => enforced.vcpu = true,
+                        "caches" => enforced.caches = true,
+                        _ => {
+                            return Err(InvalidSetting(
+                                "limits are documented, none, or those in force: rates,vcpu,caches",
+                            ));
+                        }
+                    }
+                }
+                Ok(Self::Only(enforced))
+            }
         }
     }
 }

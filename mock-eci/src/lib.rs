@@ -20,6 +20,7 @@ pub mod config;
 pub mod domain;
 pub mod exec;
 pub mod faults;
+mod gate;
 mod intake;
 mod long_target;
 pub mod runtime;

@@ -139,11 +139,32 @@ impl ApiError {
         Self::not_found("InvalidAccessKeyId.NotFound", "Specified access key is not found.")
     }
 
+    pub(crate) fn access_key_inactive() -> Self {
+        Self::bad("InvalidAccessKeyId.Inactive", "Specified access key is disabled.")
+    }
+
+    pub(crate) fn security_token_expired() -> Self {
+        Self::bad("InvalidSecurityToken.Expired", "Specified SecurityToken is expired.")
+    }
+
     pub(crate) fn security_token_mismatch() -> Self {
         Self::bad(
             "InvalidSecurityToken.MismatchWithAccessKey",
             "Specified SecurityToken mismatches with the AccessKey.",
         )
+    }
+
+    pub(crate) fn no_right(action: &str) -> Self {
+        Self::forbidden(
+            "Forbidden.RAM",
+            format!(
+                "User not authorized to operate on the specified resource, or this API doesn't support RAM: eci:{action}."
+            ),
+        )
+    }
+
+    pub(crate) fn arrearage() -> Self {
+        Self::bad("Account.Arrearage", "Your account has an outstanding payment.")
     }
 
     pub(crate) fn throttling() -> Self {

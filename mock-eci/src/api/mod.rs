@@ -5,7 +5,9 @@
 
 mod actions;
 pub mod catalogue;
+pub mod codes;
 pub mod coverage;
+pub mod credentials;
 mod decode;
 pub mod error;
 pub mod params;
@@ -16,7 +18,7 @@ mod replay;
 pub mod response;
 pub mod signature;
 pub mod table;
-mod view;
+pub(crate) mod view;
 pub mod xml;
 
 use bytes::Bytes;

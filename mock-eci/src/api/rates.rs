@@ -13,6 +13,13 @@ pub enum Rate {
     PerSecond(u32),
     /// A bucket of 100 calls that is refilled with 20 a second (creates and deletes).
     Bucket,
+    /// A bucket of so many calls, refilled with so many in 60 seconds (only steering makes one).
+    Tokens {
+        /// Size.
+        burst: u32,
+        /// Calls that come back in 60 seconds.
+        per_minute: u32,
+    },
     /// Not documented.
     Free,
 }
@@ -56,17 +63,9 @@ impl Meter {
                 used.amount += f64::from(u8::from(admitted));
                 admitted
             }
-            Rate::Bucket => {
-                let used = used.entry(action).or_insert(Used {
-                    since: now,
-                    amount: BUCKET_SIZE,
-                });
-                let passed = now.duration_since(used.since).as_secs_f64().max(0.0);
-                used.amount = (used.amount + passed * BUCKET_PER_SECOND).min(BUCKET_SIZE);
-                used.since = now;
-                let admitted = used.amount >= 1.0;
-                used.amount -= f64::from(u8::from(admitted));
-                admitted
+            Rate::Bucket => bucket(&mut used, action, now, BUCKET_SIZE, BUCKET_PER_SECOND),
+            Rate::Tokens { burst, per_minute } => {
+                bucket(&mut used, action, now, f64::from(burst), f64::from(per_minute) / 60.0)
             }
         }
     }
@@ -75,6 +74,26 @@ impl Meter {
     pub fn clear(&self) {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clear();
     }
+}
+
+/// Takes one call out of a bucket.
+fn bucket(
+    used: &mut HashMap<&'static str, Used>,
+    action: &'static str,
+    now: Timestamp,
+    size: f64,
+    per_second: f64,
+) -> bool {
+    let used = used.entry(action).or_insert(Used {
+        since: now,
+        amount: size,
+    });
+    let passed = now.duration_since(used.since).as_secs_f64().max(0.0);
+    used.amount = (used.amount + passed * per_second).min(size);
+    used.since = now;
+    let admitted = used.amount >= 1.0;
+    used.amount -= f64::from(u8::from(admitted));
+    admitted
 }
 
 #[cfg(test)]
@@ -92,6 +111,17 @@ mod tests {
         assert_eq!(admitted(at(0)), 100);
         assert_eq!(admitted(at(1_000)), 20);
         assert_eq!(admitted(at(60_000)), 100, "a full bucket does not overflow");
+    }
+
+    #[test]
+    fn a_bucket_may_be_of_any_size() {
+        let meter = Meter::default();
+        let rate = Rate::Tokens {
+            burst: 3,
+            per_minute: 60,
+        };
+        let admitted = |now| (0..10).filter(|_| meter.admit("C", rate, now)).count();
+        assert_eq!((admitted(at(0)), admitted(at(2_000))), (3, 2));
     }
 
     #[test]

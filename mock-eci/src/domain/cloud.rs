@@ -30,8 +30,6 @@ use crate::{
 
 /// vCPU quota of an account without any: what ECI's own sample of `ListUsage` shows.
 const DOCUMENTED_MAX_CPU: u64 = 1_000_000;
-/// vCPU quota where limits are off.
-const UNLIMITED_MAX_CPU: u64 = 1_000_000_000;
 /// The action whose tokens are kept with the groups.
 const CREATE: &str = "CreateContainerGroup";
 /// Events taken in under one lock.
@@ -118,11 +116,9 @@ pub enum NoLog {
 impl Cloud {
     /// An empty cloud on a runtime.
     pub fn new(clock: Clock, runtime: Arc<dyn Runtime>, seed: u64, currency: Currency, limits: Limits) -> Self {
-        let (max, quotas) = match limits {
-            Limits::Documented => (DOCUMENTED_MAX_CPU, Quotas::DOCUMENTED),
-            Limits::None => (UNLIMITED_MAX_CPU, Quotas::NONE),
-        };
-        let state = Mutex::new(State::new(seed, currency, max, quotas));
+        let mut state = State::new(seed, currency, DOCUMENTED_MAX_CPU, Quotas::DOCUMENTED);
+        state.enforce(limits.enforced());
+        let state = Mutex::new(state);
         Self(Arc::new(Inner {
             clock,
             runtime,
@@ -207,7 +203,7 @@ impl Cloud {
                 Known::Mismatch => return Err(Refused::TokenMismatch),
             }
         }
-        if state.used_milli_cpu() + spec.size.milli_cpu > state.max_milli_cpu {
+        if state.used_milli_cpu() + spec.size.milli_cpu > state.quota_milli_cpu() {
             return Err(Refused::Quota);
         }
         let told = state.place(&mut spec, now).map_err(Refused::Nowhere)?;

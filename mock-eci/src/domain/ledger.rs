@@ -112,6 +112,22 @@ impl Ledger {
         self.order.iter().filter_map(|id| self.bill(id, now)).collect()
     }
 
+    /// All entries, the newest first.
+    pub fn newest_first(&self) -> impl Iterator<Item = &Entry> {
+        self.order.iter().rev().filter_map(|id| self.entries.get(id))
+    }
+
+    /// What all of them cost as of now, in 10⁻⁹ of the currency unit.
+    pub fn amount_nano(&self, now: Timestamp) -> u64 {
+        let segments = self.newest_first().flat_map(|entry| self.segments(entry, now));
+        segments.map(|segment| segment.amount_nano).fold(0, u64::saturating_add)
+    }
+
+    /// ISO 4217.
+    pub fn currency(&self) -> &'static str {
+        self.currency.as_str()
+    }
+
     /// Forgets all.
     pub fn clear(&mut self) {
         self.entries.clear();

@@ -27,7 +27,7 @@ use super::{
     tokens::Tokens,
 };
 use crate::{
-    config::Currency,
+    config::{Currency, Enforced, Limits},
     runtime::Runtime,
     spec::{GroupId, GroupSpec, Size},
     timers::{Timers, after},
@@ -39,6 +39,9 @@ const KEPT_FOR: SignedDuration = SignedDuration::from_hours(1);
 const KEPT_NEWEST: usize = 100;
 /// A group that could not be made is forgotten after this time.
 const SCHEDULE_FAILED_KEPT: Duration = Duration::from_secs(24 * 3600);
+
+/// vCPU quota where there is none, in thousandths: still a number, because ListUsage says one.
+const UNLIMITED_MILLI_CPU: u64 = 1_000_000_000;
 
 /// Something to do later.
 #[derive(Clone, Debug)]
@@ -91,6 +94,7 @@ pub struct State {
     pub max_milli_cpu: u64,
     /// Whether an update of the files of a ConfigFile volume restarts the containers that mount it.
     pub config_files_restart: bool,
+    enforced: Enforced,
     /// Whether the caller may list; without, lists are empty (and no error), as ECI does it.
     pub may_list: bool,
 }
@@ -116,6 +120,7 @@ impl State {
             timers: Timers::default(),
             max_milli_cpu,
             config_files_restart: true,
+            enforced: Limits::Documented.enforced(),
             may_list: true,
         }
     }
@@ -143,6 +148,28 @@ impl State {
     /// vCPU of live groups, in thousandths.
     pub fn used_milli_cpu(&self) -> u64 {
         self.used_milli_cpu
+    }
+
+    /// Which limits are in force.
+    pub fn enforced(&self) -> Enforced {
+        self.enforced
+    }
+
+    /// Puts limits in force, or not. Call rates are not kept here.
+    pub fn enforce(&mut self, enforced: Enforced) {
+        self.enforced = enforced;
+        self.account.quotas = match enforced.caches {
+            true => Quotas::DOCUMENTED,
+            false => Quotas::NONE,
+        };
+    }
+
+    /// Most vCPU of live groups as it is in force, in thousandths.
+    pub fn quota_milli_cpu(&self) -> u64 {
+        match self.enforced.vcpu {
+            true => self.max_milli_cpu,
+            false => self.max_milli_cpu.max(UNLIMITED_MILLI_CPU),
+        }
     }
 
     /// A new id: `eci-` and 20 lower-case alphanumerics.
@@ -274,6 +301,9 @@ impl State {
     }
 
     fn forget_old(&mut self, now: Timestamp, runtime: &dyn Runtime) {
+        if !self.enforced.retention {
+            return;
+        }
         // Those a caller deleted are gone already and do not count.
         let groups = &self.groups;
         self.finished.retain(|(_, id)| groups.contains_key(id));

@@ -4,15 +4,36 @@ use std::time::Duration;
 
 use http::StatusCode;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{Area, Call, Refusal, Reply, Route, refuse};
-use crate::runtime::{Exit, simulated::Simulated};
+use super::{Area, Call, Refusal, Reply, Route, bad, refuse};
+use crate::{
+    api::view,
+    domain::{
+        cloud::NoLog,
+        container::{Container, State},
+        group::Group,
+    },
+    runtime::{Exit, LogLine, simulated::Simulated},
+    spec::ContainerSpec,
+};
 
 pub(super) static AREA: Area = Area {
     title: "Groups",
     routes: &[
         Route::get("/mock/groups", "all groups in brief", list),
+        Route::get(
+            "/mock/groups/{id}",
+            "one group in full: bill, statuses, containers, events; gone ones too",
+            super::page::detail,
+        ),
+        Route::get(
+            "/mock/groups/{id}/logs",
+            "the newest lines of a container's log",
+            |_| Ok(Value::Null),
+        )
+        .query("container=c&tail=200")
+        .later(|call| Box::pin(read_log(call))),
         Route::post("/mock/groups/{id}/exit", "ends a simulated container", exit).bodies(&[
             r#"{"container": "c", "code": 1, "message": "why"}"#,
             r#"{"container": "c", "code": 137, "oom": true}"#,
@@ -42,8 +63,8 @@ pub(super) static AREA: Area = Area {
 
 fn list(call: &Call<'_>) -> Reply {
     let state = call.app.cloud().state();
-    let group = |group: &crate::domain::group::Group| {
-        let container = |(spec, record): (&crate::spec::ContainerSpec, &crate::domain::container::Container)| {
+    let group = |group: &Group| {
+        let container = |(spec, record): (&ContainerSpec, &Container)| {
             json!({
                 "Name": spec.name, "Running": record.is_running(), "Ready": record.ready,
                 "RestartCount": record.restart_count(),
@@ -59,6 +80,59 @@ fn list(call: &Call<'_>) -> Reply {
         })
     };
     Ok(state.groups().map(group).collect())
+}
+
+/// What is known of a group beside its bill.
+pub(super) fn describe(group: &Group, detail: &mut Value) {
+    let container = |(spec, record): (&ContainerSpec, &Container)| {
+        let state = match &record.state {
+            State::Waiting { reason, message } if message.is_empty() => format!("Waiting: {reason}"),
+            State::Waiting { reason, message } => format!("Waiting: {reason}: {message}"),
+            State::Running { started_at } => format!("Running since {started_at:.0}"),
+            State::Terminated(ended) => {
+                let (reason, code) = (ended.reason(), ended.exit.code);
+                format!("Terminated: {reason}, exit code {code}, at {:.0}", ended.finished_at)
+            }
+        };
+        json!({
+            "Name": spec.name, "Image": spec.image, "State": state, "Ready": record.ready,
+            "RestartCount": record.restart_count(),
+        })
+    };
+    detail["Ip"] = json!(group.ip);
+    detail["Containers"] = group.inits().chain(group.apps()).map(container).collect();
+    detail["Events"] = group.events.iter().map(|e| view::event::brief(group, e)).collect();
+    if let Some((reason, message)) = &group.failure {
+        detail["Reason"] = json!(reason);
+        detail["Message"] = json!(message);
+    }
+}
+
+/// Lines of a log that one answer shows, unless told otherwise, and at most.
+const LOG_LINES: (u64, u64) = (200, 2_000);
+
+async fn read_log(call: &Call<'_>) -> Reply {
+    let container = call
+        .query("container")
+        .ok_or_else(|| bad("the query must name a container"))?;
+    let tail = call.number("tail")?.unwrap_or(LOG_LINES.0).min(LOG_LINES.1);
+    let tail = usize::try_from(tail).unwrap_or_default();
+    let cloud = call.app.cloud().clone();
+    match cloud.logs(call.segment(0), &container, false, tail, None).await {
+        Ok(lines) => {
+            let text = |line: &LogLine| String::from_utf8_lossy(&line.text).trim_end_matches('\n').to_owned();
+            Ok(lines.iter().map(text).collect())
+        }
+        Err(NoLog::Runtime(error)) => Err(refuse(StatusCode::BAD_GATEWAY, error.to_string())),
+        Err(NoLog::Group | NoLog::Container) => Err(no_such_group()),
+    }
+}
+
+pub(super) fn no_such_group() -> Refusal {
+    refuse(
+        StatusCode::NOT_FOUND,
+        "there is no such group, or no such container in it",
+    )
 }
 
 fn exit(call: &Call<'_>) -> Reply {

@@ -15,6 +15,9 @@ use crate::{
     app::{App, Peer},
 };
 
+/// How a browser says where a request comes from.
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
 /// Refuses a request that must not steer.
 pub(super) fn check(app: &App, request: &Request<Bytes>, peer: Peer) -> Result<(), Refusal> {
     let text = |name: HeaderName| request.headers().get(name).and_then(|v| v.to_str().ok());
@@ -36,6 +39,10 @@ pub(super) fn check(app: &App, request: &Request<Bytes>, peer: Peer) -> Result<(
         let host = protocol::host(request);
         if !is_own_host(host, app.listen_ip()) {
             return forbidden("steering must be addressed as localhost or by the server's own address");
+        }
+        // What a page of another site loads or links to.
+        if text(SEC_FETCH_SITE).is_some_and(|site| site != "same-origin" && site != "none") {
+            return forbidden("steering is not for other web pages");
         }
         // The status page is of this origin, every other page is not.
         if text(header::ORIGIN).is_some_and(|origin| origin.strip_prefix("http://") != Some(host)) {

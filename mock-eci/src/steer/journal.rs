@@ -149,20 +149,27 @@ pub(crate) fn show_names<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String
 
 /// A parameter as it may be shown: values that may be secrets by their length only.
 pub(crate) fn redact(name: &str, value: &str) -> String {
-    let last = name.rsplit('.').next().unwrap_or(name);
-    let secret = match last {
-        "Value" => name.contains("EnvironmentVar.") || name.contains("HttpHeader"),
-        "Content" => name.contains("ConfigFileToPath."),
-        "Password" | "Signature" | "SecurityToken" | "KubeConfig" => true,
-        // Of ExecContainerCommand: command lines hold passwords too often.
-        "Command" => name == "Command",
-        // Some kinds of data sources want credentials.
-        _ => name.starts_with("DataSource.Options."),
-    };
-    if secret {
+    if is_secret(name) {
         format!("<{} bytes>", value.len())
     } else {
         value.to_owned()
+    }
+}
+
+/// Whether a parameter may hold a secret. Names are taken in any case of letters, because a caller that misspells one sends
+/// its secret all the same; and command lines hold passwords too often to be shown.
+fn is_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let any = |words: &[&str]| words.iter().any(|word| name.contains(word));
+    if any(&["password", "secret", "securitytoken", "kubeconfig", "command", "exec"]) {
+        return true;
+    }
+    let is_any = |words: &[&str]| name.split('.').any(|segment| words.contains(&segment));
+    match name.rsplit('.').next().unwrap_or_default() {
+        "signature" | "content" | "authorization" => true,
+        "value" => any(&["env", "header"]),
+        // Of flex volumes and data sources; options of DNS are called otherwise, and are no secrets.
+        _ => is_any(&["arg", "args", "options"]),
     }
 }
 
@@ -196,13 +203,29 @@ mod tests {
             "ImageRegistryCredential.1.Password",
             "Container.1.LifecyclePreStopHandlerHttpGetHttpHeader.1.Value",
             "SecurityToken",
-            "Command",
             "Signature",
+            "container.1.environmentvar.1.value",
+            "Container.1.EnvironmentVars.1.Value",
+            "ImageRegistryCredential.1.PassWord",
+            "Container.1.Command.1",
+            "Container.1.Arg.3",
+            "Container.1.LivenessProbe.Exec.Command.1",
+            "Command",
             "KubeConfig",
             "DataSource.Options.token",
+            "Volume.1.FlexVolume.Options",
         ] {
             assert_eq!(redact(name, "hunter2"), "<7 bytes>", "{name}");
         }
-        assert_eq!(redact("Tag.1.Value", "visible"), "visible");
+        for name in [
+            "Tag.1.Value",
+            "SignatureNonce",
+            "ClientToken",
+            "NextToken",
+            "DnsConfig.Option.1.Value",
+            "Container.1.Image",
+        ] {
+            assert_eq!(redact(name, "visible"), "visible", "{name}");
+        }
     }
 }

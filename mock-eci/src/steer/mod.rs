@@ -13,11 +13,12 @@ mod exec;
 mod groups;
 mod guard;
 pub mod journal;
+mod page;
 mod route;
 mod server;
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use serde::Serialize;
 use serde_json::json;
 
@@ -28,13 +29,14 @@ use crate::{
 };
 
 /// Everything that can be steered.
-static AREAS: [&Area; 6] = [
+static AREAS: &[&Area] = &[
     &server::AREA,
     &clock::AREA,
     &calls::AREA,
     &account::AREA,
     &groups::AREA,
     &exec::AREA,
+    &page::AREA,
 ];
 
 fn routes() -> impl Iterator<Item = &'static Route> {
@@ -43,8 +45,35 @@ fn routes() -> impl Iterator<Item = &'static Route> {
 
 /// Answers one request under `/mock/`.
 pub(crate) async fn handle(app: &App, request: Request<Bytes>, peer: Peer) -> Response<Bytes> {
+    let mut response = answer(app, request, peer).await;
+    let headers = response.headers_mut();
+    for (name, value) in PROTECTION {
+        headers.entry(name).or_insert(value);
+    }
+    response
+}
+
+/// For browsers: no answer is data, markup or script of another site, and none is kept.
+const PROTECTION: [(HeaderName, HeaderValue); 5] = [
+    (
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),
+    ),
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    (
+        HeaderName::from_static("cross-origin-resource-policy"),
+        HeaderValue::from_static("same-origin"),
+    ),
+];
+
+async fn answer(app: &App, request: Request<Bytes>, peer: Peer) -> Response<Bytes> {
     let path = request.uri().path();
     let segments: Vec<&str> = segments_of(path).collect();
+    if segments == ["mock"] && *request.method() == Method::GET && page::is_wanted(&request) {
+        return page::page();
+    }
     let known: Vec<_> = routes()
         .filter_map(|route| Some((route, route.captures(&segments)?)))
         .collect();
@@ -60,10 +89,11 @@ pub(crate) async fn handle(app: &App, request: Request<Bytes>, peer: Peer) -> Re
         request: &request,
         captured: captured.clone(),
     };
-    let reply = match (guard::check(app, &request, peer), route.run) {
-        (Err(refusal), _) => Err(refusal),
-        (Ok(()), Run::Now(run)) => run(&call),
-        (Ok(()), Run::Later(run)) => run(&call).await,
+    let reply = match (route.run, guard::check(app, &request, peer)) {
+        (Run::File(file), _) => return file(&call),
+        (_, Err(refusal)) => Err(refusal),
+        (Run::Now(run), Ok(())) => run(&call),
+        (Run::Later(run), Ok(())) => run(&call).await,
     };
     match reply {
         Ok(body) => json_response(StatusCode::OK, &body),

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use http::{Method, Request, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -59,6 +59,8 @@ pub(super) enum Run {
     Now(fn(&Call<'_>) -> Reply),
     /// Answers once something has been waited for.
     Later(for<'a> fn(&'a Call<'a>) -> BoxFuture<'a, Reply>),
+    /// Answers a file that holds no data of the server: anybody may read it.
+    File(fn(&Call<'_>) -> Response<Bytes>),
 }
 
 impl Route {
@@ -76,6 +78,11 @@ impl Route {
     /// A route to read.
     pub(super) const fn get(path: &'static str, does: &'static str, run: fn(&Call<'_>) -> Reply) -> Self {
         Self::new(Verb::Get, path, does, Run::Now(run))
+    }
+
+    /// A file to read.
+    pub(super) const fn file(path: &'static str, does: &'static str, file: fn(&Call<'_>) -> Response<Bytes>) -> Self {
+        Self::new(Verb::Get, path, does, Run::File(file))
     }
 
     /// A route to change something.

@@ -5,16 +5,21 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Area, Call, Reply, Route, bad, refuse};
-use crate::{config::Limits, scenario::Scenario};
+use crate::scenario::Scenario;
 
 pub(super) static AREA: Area = Area {
     title: "The server",
     routes: &[
-        Route::get("/mock/", "all routes", list),
+        Route::get(
+            "/mock/",
+            "all routes; for browsers (`Accept: text/html`) the status page",
+            list,
+        ),
+        Route::get("/mock/routes", "all routes", list),
         Route::get("/mock/health", "200 when it serves", |_| Ok(json!({ "status": "ok" }))),
         Route::post(
             "/mock/reset",
-            "back to an empty account: no groups, tokens, bills, faults or journal",
+            "back to an empty account: no groups, tokens, bills, faults or journal, rights and credentials as at the start; scenario, clock, quota and limits stay",
             |_| Ok(Value::Null),
         )
         .later(|call| Box::pin(reset(call))),
@@ -24,8 +29,6 @@ pub(super) static AREA: Area = Area {
             set_scenario,
         )
         .bodies(&[r#"{"name": "realistic"}"#]),
-        Route::post("/mock/limits", "call rates on or off", set_limits)
-            .bodies(&[r#"{"limits": "none"}"#, r#"{"limits": "documented"}"#]),
     ],
 };
 
@@ -70,15 +73,4 @@ fn set_scenario(call: &Call<'_>) -> Reply {
     let scenario = Scenario::load(&name).map_err(|e| bad(e.to_string()))?;
     simulated.set_scenario(scenario);
     Ok(json!({ "name": name }))
-}
-
-fn set_limits(call: &Call<'_>) -> Reply {
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Body {
-        limits: Limits,
-    }
-    let Body { limits } = call.body()?;
-    call.app.set_limits(limits);
-    Ok(json!({ "limits": limits }))
 }

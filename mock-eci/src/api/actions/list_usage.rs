@@ -11,7 +11,7 @@ pub(in crate::api) fn call(context: Context<'_>) -> Result<Work, ApiError> {
         let (account, quotas) = (&state.account, &state.account.quotas);
         json!({
             "UsedCpu": state.used_milli_cpu() as f64 / 1000.0,
-            "MaxCpu": state.max_milli_cpu as f64 / 1000.0,
+            "MaxCpu": state.quota_milli_cpu() as f64 / 1000.0,
             "MaxImageCacheCount": quotas.image_caches, "UsedImageCacheCount": account.image_caches.len(),
             "MaxAutoImageCacheCount": quotas.auto_image_caches, "UsedAutoImageCacheCount": 0,
             "MaxDataCacheCount": quotas.data_caches, "UsedDataCacheCount": account.data_caches.len(),

@@ -25,7 +25,7 @@ pub(in crate::api) fn of_group(group: &Group, source: Option<Source>, since: Opt
 }
 
 /// One item of `Events` in `DescribeContainerGroups`.
-pub(super) fn brief(group: &Group, event: &GroupEvent) -> Value {
+pub(crate) fn brief(group: &Group, event: &GroupEvent) -> Value {
     json!({
         "Name": name(group, event), "Type": kind(event), "Reason": event.reason, "Message": message(group, event),
         "Count": event.count, "FirstTimestamp": time(Some(event.first)), "LastTimestamp": time(Some(event.last)),

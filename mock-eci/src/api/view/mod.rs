@@ -1,6 +1,6 @@
 //! The domain's records in the wire's words.
 
-pub(super) mod event;
+pub(crate) mod event;
 pub(super) mod group;
 pub(super) mod metric;
 pub(super) mod resource;
