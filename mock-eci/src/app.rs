@@ -52,9 +52,20 @@ pub enum Peer {
 #[error("the server cut the connection")]
 pub struct Disconnected;
 
+/// What is served where a request comes in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Door {
+    /// Everything.
+    Both,
+    /// The product alone: steering has a listener of its own.
+    Api,
+    /// Steering alone.
+    Steering,
+}
+
 /// A running mock-eci; a cheap handle, clones are the same one. As a [`tower::Service`] it is an in-memory transport.
 #[derive(Clone)]
-pub struct App(Arc<Inner>);
+pub struct App(Arc<Inner>, Door);
 
 struct Inner {
     cloud: Cloud,
@@ -71,7 +82,7 @@ struct Inner {
 
 impl App {
     pub(crate) fn new(config: &Config, cloud: Cloud, simulated: Option<Simulated>) -> Self {
-        Self(Arc::new(Inner {
+        let inner = Arc::new(Inner {
             offer: Offer::new(&config.region, config.currency),
             verifier: Verifier::new(config.access_keys.clone(), cloud.clock().clone()),
             gate: Gate::new(config.limits.enforced().rates),
@@ -80,9 +91,15 @@ impl App {
             exec: Sessions::new(config.exec_stdin_end),
             simulated,
             steering_token: config.steering_token.clone(),
-            listen_ip: config.listen.ip(),
+            listen_ip: config.steering_listen.unwrap_or(config.listen).ip(),
             cloud,
-        }))
+        });
+        Self(inner, Door::Both)
+    }
+
+    /// The same server, as it is reached at this door.
+    pub(crate) fn at(&self, door: Door) -> Self {
+        Self(self.0.clone(), door)
     }
 
     /// The domain, for tests and steering.
@@ -202,8 +219,11 @@ impl App {
     /// [`Disconnected`] when a planned fault says so.
     pub async fn handle(&self, request: Request<Bytes>, peer: Peer) -> Result<Response<Bytes>, Disconnected> {
         let path = request.uri().path();
-        if path == "/mock" || path.starts_with("/mock/") {
-            return Ok(steer::handle(self, request, peer).await);
+        let steers = path == "/mock" || path.starts_with("/mock/");
+        match (self.1, steers) {
+            (Door::Both | Door::Steering, true) => return Ok(steer::handle(self, request, peer).await),
+            (Door::Api, true) | (Door::Steering, false) => return Ok(steer::not_here()),
+            (Door::Both | Door::Api, false) => {}
         }
         if path.starts_with(exec::PATH) {
             return Ok(exec::handle(&request));

@@ -28,6 +28,8 @@ pub struct Config {
     pub clock: clock::Mode,
     /// Seed of ids and of everything simulated; the same calls with the same seed give the same ids and delays.
     pub seed: u64,
+    /// Where to serve steering instead of at [`Config::listen`]; none = there.
+    pub steering_listen: Option<SocketAddr>,
     /// Token that steering requires from callers who are not on this machine; none = only this machine may steer.
     pub steering_token: Option<String>,
     /// How many calls the journal keeps.
@@ -41,8 +43,8 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             access_keys: vec![AccessKey {
-                id: "testid".to_owned(),
-                secret: "testsecret".to_owned(),
+                id: DEFAULT_KEY.0.to_owned(),
+                secret: DEFAULT_KEY.1.to_owned(),
                 security_token: None,
             }],
             region: "cn-hangzhou".to_owned(),
@@ -52,12 +54,45 @@ impl Default for Config {
             currency: Currency::Cny,
             clock: clock::Mode::Auto,
             seed: 1,
+            steering_listen: None,
             steering_token: None,
             journal_entries: 1_000,
             exec_stdin_end: true,
         }
     }
 }
+
+impl Config {
+    /// Whether these settings may stand together.
+    ///
+    /// # Errors
+    /// The setting that is missing, as the flag is called.
+    pub fn check(&self) -> Result<(), InvalidSetting> {
+        let is_near = |address: SocketAddr| address.ip().to_canonical().is_loopback();
+        let known_to_all = self
+            .access_keys
+            .iter()
+            .any(|key| (key.id.as_str(), key.secret.as_str()) == DEFAULT_KEY);
+        if matches!(self.runtime, RuntimeKind::Docker(_)) && !is_near(self.listen) && known_to_all {
+            return Err(InvalidSetting(
+                "--runtime docker lets whoever reaches --listen run containers here: give it an --access-key of its own, \
+                 or listen at 127.0.0.1",
+            ));
+        }
+        if self.steering_token.as_deref() == Some("") {
+            return Err(InvalidSetting("--steering-token must not be empty"));
+        }
+        if self.steering_listen.is_some_and(|address| !is_near(address)) && self.steering_token.is_none() {
+            return Err(InvalidSetting(
+                "--steering-listen would let other machines steer: give it a --steering-token, or listen at 127.0.0.1",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// The key pair of a server that was given none.
+const DEFAULT_KEY: (&str, &str) = ("testid", "testsecret");
 
 /// What runs containers.
 #[derive(Clone, Debug)]

@@ -18,9 +18,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     api::{error::ApiError, response},
-    app::{App, Disconnected, Peer},
+    app::{App, Disconnected, Door, Peer},
     clock::Clock,
-    config::{Config, RuntimeKind},
+    config::{Config, InvalidSetting, RuntimeKind},
     domain::cloud::Cloud,
     exec,
     intake::{Intake, MAX_BODY, NoBody},
@@ -47,6 +47,9 @@ pub enum StartError {
     /// The address is taken or not this machine's.
     #[error("cannot listen on {0}")]
     Listen(SocketAddr, #[source] std::io::Error),
+    /// Settings that do not go together.
+    #[error(transparent)]
+    Setting(#[from] InvalidSetting),
     /// The runtime is not there.
     #[error("cannot use the runtime")]
     Runtime(#[from] RuntimeError),
@@ -61,6 +64,7 @@ pub struct Server {
 
 struct Sockets {
     address: SocketAddr,
+    steering: SocketAddr,
     stop: CancellationToken,
     accept: JoinHandle<()>,
     connections: TaskTracker,
@@ -72,21 +76,35 @@ impl Server {
     /// # Errors
     /// [`StartError`].
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        let listener = TcpListener::bind(config.listen)
-            .await
-            .map_err(|e| StartError::Listen(config.listen, e))?;
-        let address = listener
-            .local_addr()
-            .map_err(|e| StartError::Listen(config.listen, e))?;
+        config.check()?;
+        let (listener, address) = listen(config.listen).await?;
+        let apart = match config.steering_listen {
+            Some(at) => Some(listen(at).await?),
+            None => None,
+        };
         let mut server = Self::in_memory(Config {
             listen: address,
             ..config
         })
         .await?;
         let (stop, connections) = (CancellationToken::new(), TaskTracker::new());
-        let accept = tokio::spawn(accept(listener, server.app.clone(), stop.clone(), connections.clone()));
+        let steering = apart.as_ref().map_or(address, |(_, address)| *address);
+        let accept = {
+            let (app, stop, connections) = (server.app.clone(), stop.clone(), connections.clone());
+            tokio::spawn(async move {
+                match apart {
+                    None => accept(listener, app, stop, connections).await,
+                    Some((apart, _)) => {
+                        let api = accept(listener, app.at(Door::Api), stop.clone(), connections.clone());
+                        let steering = accept(apart, app.at(Door::Steering), stop, connections);
+                        tokio::join!(api, steering);
+                    }
+                }
+            })
+        };
         server.sockets = Some(Sockets {
             address,
+            steering,
             stop,
             accept,
             connections,
@@ -139,6 +157,14 @@ impl Server {
         }
     }
 
+    /// Where steering is: [`Server::url`], unless it listens apart.
+    pub fn steering_url(&self) -> String {
+        match &self.sockets {
+            Some(sockets) => format!("http://{}", sockets.steering),
+            None => self.url(),
+        }
+    }
+
     /// Ends it: no new connections, calls in progress get five seconds. Groups of a real runtime keep running.
     pub async fn shutdown(mut self) {
         let sessions = self.app.exec().clone();
@@ -167,6 +193,13 @@ impl Drop for Server {
         }
         self.pump.abort();
     }
+}
+
+async fn listen(at: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |error| StartError::Listen(at, error);
+    let listener = TcpListener::bind(at).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
 }
 
 async fn accept(listener: TcpListener, app: App, stop: CancellationToken, connections: TaskTracker) {

@@ -115,6 +115,7 @@ pub(super) fn action(name: &str) -> Result<&'static Action, Refusal> {
 fn rate(rate: Rate) -> Value {
     match rate {
         Rate::PerMinute(calls) => json!({ "per-minute": calls }),
+        Rate::PerSecond(calls) => json!({ "per-second": calls }),
         Rate::Bucket => json!({ "per-minute": 1_200, "burst": 100 }),
         Rate::Tokens { burst, per_minute } => json!({ "per-minute": per_minute, "burst": burst }),
         Rate::Free => Value::Null,

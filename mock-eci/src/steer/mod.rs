@@ -101,6 +101,14 @@ async fn answer(app: &App, request: Request<Bytes>, peer: Peer) -> Response<Byte
     }
 }
 
+/// The answer where a request came to the wrong listener.
+pub(crate) fn not_here() -> Response<Bytes> {
+    refused(&refuse(
+        StatusCode::NOT_FOUND,
+        "the API and steering listen at different addresses here (--listen, --steering-listen)",
+    ))
+}
+
 fn no_such_route(other_methods: &[(&Route, Vec<&str>)]) -> Response<Bytes> {
     if other_methods.is_empty() {
         return refused(&refuse(

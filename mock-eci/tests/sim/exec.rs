@@ -75,7 +75,7 @@ impl Session {
         }
     }
 
-    async fn to_end(mut self) -> Output {
+    async fn until_end(mut self) -> Output {
         let mut all = Output::default();
         while let Some((channel, data)) = self.next().await {
             match channel {
@@ -158,7 +158,8 @@ async fn what_is_refused() {
     let long = "x".repeat(257);
     let many = vec!["x"; 21];
     let no_container = [("ContainerName", "d")];
-    let refusals: &[(&str, &[&str], &[(&str, &str)], (u16, &str))] = &[
+    type Refusal<'a> = (&'a str, &'a [&'a str], &'a [(&'a str, &'a str)], (u16, &'a str));
+    let refusals: &[Refusal<'_>] = &[
         ("eci-nowhere", &["true"], &[], (404, "InvalidContainerGroupId.NotFound")),
         (&id, &["true"], &no_container, (404, "InvalidContainerName.NotFound")),
         (&id, &many, &[], (400, "InvalidParameter.ValueExceeded")),
@@ -222,16 +223,16 @@ async fn synchronous_commands_answer_with_both_streams() {
 async fn streams_and_exit_codes() {
     let bed = Bed::new().await;
     let id = running(&bed).await;
-    let good = session(&bed, &id, &["echo", "hello"], &[]).await.to_end().await;
+    let good = session(&bed, &id, &["echo", "hello"], &[]).await.until_end().await;
     assert_eq!((good.stdout(), good.exit_code()), ("hello\n", 0));
     assert_eq!(good.status, json!({"metadata": {}, "status": "Success"}));
     let script = "echo out; echo err >&2; exit 7";
-    let bad = session(&bed, &id, &["sh", "-c", script], &[]).await.to_end().await;
+    let bad = session(&bed, &id, &["sh", "-c", script], &[]).await.until_end().await;
     assert_eq!(
         (bad.stdout(), &bad.stderr[..], bad.exit_code()),
         ("out\n", &b"err\n"[..], 7)
     );
-    let none = session(&bed, &id, &["no-such"], &[]).await.to_end().await;
+    let none = session(&bed, &id, &["no-such"], &[]).await.until_end().await;
     assert_eq!(none.exit_code(), 127);
 }
 
@@ -281,7 +282,7 @@ async fn an_empty_message_ends_the_input_unless_that_is_off() {
     cat.send(0, b"one ").await;
     cat.send(0, b"two").await;
     cat.send(0, b"").await;
-    let output = cat.to_end().await;
+    let output = cat.until_end().await;
     assert_eq!((output.stdout(), output.exit_code()), ("one two", 0));
 
     let steered = Request::post("/mock/exec")
@@ -299,7 +300,7 @@ async fn an_empty_message_ends_the_input_unless_that_is_off() {
     let mut shell = session(&bed, &id, &["sh"], &[]).await;
     shell.send(0, b"").await;
     shell.send(0, b"echo still there; exit 2\n").await;
-    let output = shell.to_end().await;
+    let output = shell.until_end().await;
     assert_eq!((output.stdout(), output.exit_code()), ("still there\n", 2));
 
     let bed = Bed::with(Config {
@@ -316,7 +317,7 @@ async fn without_stdin_nothing_is_read() {
     let id = running(&bed).await;
     let mut cat = session(&bed, &id, &["cat"], &[("Stdin", "false")]).await;
     cat.send(0, b"ignored").await;
-    let output = cat.to_end().await;
+    let output = cat.until_end().await;
     assert_eq!((output.stdout(), output.exit_code()), ("", 0));
 }
 
@@ -366,7 +367,7 @@ async fn a_terminal_has_a_size() {
         assert_eq!(shell.next().await, Some((1, Bytes::from(line))));
     }
     shell.send(0, b"\x04").await;
-    assert_eq!(shell.to_end().await.exit_code(), 0);
+    assert_eq!(shell.until_end().await.exit_code(), 0);
 }
 
 #[tokio::test]
@@ -379,7 +380,7 @@ async fn a_token_is_good_once_and_for_half_a_minute() {
         connect(&bed, &uri, None)
             .await
             .expect("a session")
-            .to_end()
+            .until_end()
             .await
             .exit_code(),
         0
@@ -412,13 +413,13 @@ async fn the_command_ends_with_its_client_and_with_its_container() {
         ..Default::default()
     };
     assert!(bed.app().simulated().expect("simulated").exit(&id, "c", ended));
-    assert_eq!(sleeping.to_end().await.exit_code(), 137);
+    assert_eq!(sleeping.until_end().await.exit_code(), 137);
 
     let uri = address(&bed, &id, &["true"], &[]).await;
     bed.call("DeleteContainerGroup", &[("ContainerGroupId", &id)])
         .await
         .ok();
-    let gone = connect(&bed, &uri, None).await.expect("a session").to_end().await;
+    let gone = connect(&bed, &uri, None).await.expect("a session").until_end().await;
     assert_eq!(
         (&gone.status["status"], &gone.status["reason"]),
         (&json!("Failure"), &json!("InternalError"))
@@ -463,7 +464,7 @@ async fn no_more_sessions_than_there_is_room_for() {
         connect(&bed, &uri, None)
             .await
             .expect("room")
-            .to_end()
+            .until_end()
             .await
             .exit_code(),
         0

@@ -2,6 +2,7 @@
 
 mod bed;
 
+mod account;
 mod adoption;
 mod change;
 mod corpus;
@@ -18,8 +19,12 @@ mod listing;
 mod logs;
 mod maximal;
 mod metrics;
+mod page;
 mod protocol;
+mod reach;
+mod readme;
 mod resources;
+mod secrets;
 mod signatures;
 mod sockets;
 mod steering;

@@ -1,8 +1,8 @@
 // The status page: reads the JSON routes and shows what they say. Whatever comes from the server may have been named by a
 // stranger, so it only ever becomes text, never markup.
 
-const PAGE = 50;
-const CALLS = 40;
+const PAGE = 20;
+const CALLS = 30;
 const EVERY = 2000;
 const STATUSES = [
   'Scheduling', 'Pending', 'Running', 'Restarting', 'Updating', 'Terminating', 'Succeeded', 'Failed', 'Expired', 'ScheduleFailed',
@@ -65,7 +65,7 @@ function duration(millis) {
 
 function money(nano, currency) {
   const amount = nano / 1e9;
-  return `${amount.toFixed(amount !== 0 && amount < 0.01 ? 6 : amount < 10 ? 4 : 2)} ${currency}`;
+  return `${amount.toFixed(amount < 100 ? 4 : 2)} ${currency}`;
 }
 
 const count = (n) => n.toLocaleString('en');
@@ -100,7 +100,9 @@ function showOverview(o) {
   const off = Object.entries(o.limits).filter(([, on]) => !on).map(([name]) => name);
   $('figures').replaceChildren(
     figure(count(live), live === o.groups ? 'groups' : `live of ${count(o.groups)} groups`),
-    figure(`${+o.usage['used-cpu'].toFixed(2)}`, `vCPU used of ${count(o.usage['max-cpu'])}`, o.usage['used-cpu'] / o.usage['max-cpu']),
+    o.limits.vcpu
+      ? figure(count(+o.usage['used-cpu'].toFixed(2)), `vCPU used of ${count(o.usage['max-cpu'])}`, o.usage['used-cpu'] / o.usage['max-cpu'])
+      : figure(count(+o.usage['used-cpu'].toFixed(2)), 'vCPU used, no quota'),
     figure(money(o.cost['amount-nano'], o.cost.currency), `for ${count(o.cost.groups)} groups so far`),
     figure(count(o.calls), 'calls'),
     figure(count(o.faults), o.faults === 1 ? 'planned fault' : 'planned faults'),
