@@ -123,7 +123,11 @@ pub static ACTIONS: [Action; 40] = [
         Rate::PerMinute(2_000),
         actions::describe_multi_container_group_metric::call,
     ),
-    Action::missing("DescribeAvailableResource"),
+    Action::supported(
+        "DescribeAvailableResource",
+        Rate::Free,
+        actions::describe_available_resource::call,
+    ),
     Action::supported("CreateImageCache", Rate::PerMinute(200), actions::image_caches::create),
     Action::supported("UpdateImageCache", Rate::Free, actions::image_caches::update),
     Action::supported("DeleteImageCache", Rate::Free, actions::image_caches::delete),
@@ -147,8 +151,17 @@ pub static ACTIONS: [Action; 40] = [
     Action::supported("UntagResources", Rate::PerMinute(1_000), actions::tag_resources::untag),
     Action::supported("ListTagResources", Rate::PerMinute(1_000), actions::tag_resources::list),
     // Older or hidden ones that only old SDKs know.
-    Action::missing("DeleteContainerGroups"),
-    Action::missing("ResizeContainerGroupEphemeralStorage"),
+    Action::supported(
+        "DeleteContainerGroups",
+        Rate::Bucket,
+        actions::delete_container_groups::call,
+    )
+    .post_only(),
+    Action::supported(
+        "ResizeContainerGroupEphemeralStorage",
+        Rate::PerSecond(100),
+        actions::resize_container_group::ephemeral_storage,
+    ),
     Action::missing("ExportContainerGroupTemplate"),
     Action::missing("CreateContainerGroupFromTemplate"),
 ];

@@ -28,4 +28,5 @@ mod secrets;
 mod signatures;
 mod sockets;
 mod steering;
+mod stock_and_storage;
 mod xml;

@@ -30,6 +30,28 @@ pub(super) async fn send(bed: &Bed) {
     virtual_nodes(bed).await;
     tasks(bed, &group).await;
     tags(bed, &group).await;
+    stock_and_storage(bed).await;
+}
+
+async fn stock_and_storage(bed: &Bed) {
+    let resource = [
+        ("DestinationResource.Category", "InstanceType"),
+        ("DestinationResource.Value", "ecs.c6.large"),
+        ("DestinationResource.Cores", "2"),
+        ("DestinationResource.Memory", "4"),
+        ("SpotResource.SpotStrategy", "SpotWithPriceLimit"),
+        ("SpotResource.SpotPriceLimit", "0.5"),
+        ("SpotResource.SpotDuration", "1"),
+        ("ZoneId", "cn-hangzhou-h"),
+    ];
+    call(bed, "DescribeAvailableResource", &[&resource]).await;
+    let group = bed.create("storage", &[]).await;
+    bed.until(&group, "Running").await;
+    let id = [("ContainerGroupId", group.as_str()), ("NewSize", "30")];
+    let token = [("ClientToken", "r-2")];
+    call(bed, "ResizeContainerGroupEphemeralStorage", &[&id, &token]).await;
+    let ids = serde_json::json!([group]).to_string();
+    call(bed, "DeleteContainerGroups", &[&[("ContainerGroupIds", ids.as_str())]]).await;
 }
 
 /// Calls with all of these parameters.
