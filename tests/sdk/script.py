@@ -145,7 +145,7 @@ OFFER = [
     }),
     Call("DescribeContainerGroupPrice", {"Cpu": 2.0, "Memory": 4.0, "SpotStrategy": "SpotAsPriceGo"},
          {"PriceInfo.SpotPrices.SpotPrice.0.SpotPrice": ANY}),
-    Call("DescribeAvailableResource", {"DestinationResource": {"Category": "InstanceTypeFamily"}},
+    Call("DescribeAvailableResource", {"DestinationResource": {"Category": "InstanceTypeFamily", "Value": "ecs.c6"}},
          {"AvailableZones.AvailableZone.0.AvailableResources.AvailableResource.0.SupportedResources.SupportedResource.0.StatusCategory": ANY}),
     Wrong("DescribeContainerGroupPrice", {"Cpu": 1000.0, "Memory": 4.0}, "InvalidParam.CpuOrMemorySpec", 400),
     Wrong("DescribeAvailableResource", {"DestinationResource": {"Category": "Planet"}}, "InvalidParameter", 400),
@@ -448,6 +448,6 @@ SECTIONS = {
 }
 # What mock-eci does not carry out yet: steps that need it are left out.
 PENDING_SECTIONS = {"disk"}
-PENDING = {"DescribeAvailableResource", "ResizeContainerGroupVolume"}
+PENDING = {"ResizeContainerGroupVolume"}
 
 SCRIPT = [step for name, section in SECTIONS.items() if name not in PENDING_SECTIONS for step in section]
