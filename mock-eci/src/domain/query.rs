@@ -6,7 +6,7 @@ use super::{group::Group, lifecycle::Status, resources::tags};
 use crate::spec::GroupId;
 
 /// Conditions, joined by AND; an empty one matches every group.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
     /// Only these ids.
     pub ids: Option<Vec<GroupId>>,
@@ -29,6 +29,16 @@ pub struct Filter {
 }
 
 impl Filter {
+    /// Whether every group meets all conditions but ids and time.
+    pub fn is_empty(&self) -> bool {
+        let others = Self {
+            ids: self.ids.clone(),
+            changed_since: self.changed_since,
+            ..Self::default()
+        };
+        *self == others
+    }
+
     /// Whether a group meets all conditions but ids and time, which the indexes answer.
     pub fn matches(&self, group: &Group) -> bool {
         let spec = &group.spec;

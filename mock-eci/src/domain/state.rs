@@ -1,6 +1,7 @@
 //! All groups with their indexes: adding, finding, forgetting. What happens to them is in `react`.
 
 mod change;
+mod lists;
 mod market;
 mod react;
 #[cfg(test)]
@@ -9,7 +10,7 @@ mod tests;
 pub use change::Unchangeable;
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, HashMap},
     sync::Arc,
     time::Duration,
 };
@@ -21,7 +22,6 @@ use super::{
     group::Group,
     ledger::{Entry, Ledger, SpotTerms},
     lifecycle::Status,
-    query::{Filter, Page, PageToken},
     resources::{Account, Quotas},
     stock::Stock,
     tokens::Tokens,
@@ -72,8 +72,10 @@ pub struct State {
     groups: HashMap<GroupId, Group>,
     by_age: BTreeMap<u64, GroupId>,
     by_change: BTreeMap<(Timestamp, u64), GroupId>,
-    /// Final groups by the time they became so.
-    finished: VecDeque<(Timestamp, GroupId)>,
+    /// Final groups by the time they became so, and their order of creation.
+    finished: BTreeMap<(Timestamp, u64), GroupId>,
+    /// Records that lists have looked at so far.
+    looked_at: u64,
     created: u64,
     changes: u64,
     ids: StdRng,
@@ -106,7 +108,8 @@ impl State {
             groups: HashMap::new(),
             by_age: BTreeMap::new(),
             by_change: BTreeMap::new(),
-            finished: VecDeque::new(),
+            finished: BTreeMap::new(),
+            looked_at: 0,
             created: 0,
             changes: 0,
             ids: StdRng::seed_from_u64(seed),
@@ -248,54 +251,13 @@ impl State {
         self.timers.clear();
     }
 
-    /// Shows the groups of one page to `show`, in a stable order, and tells where the next one begins. Costs what it
-    /// shows for ids and changes; other conditions are looked at group by group.
-    pub fn select(
-        &mut self,
-        filter: &Filter,
-        limit: usize,
-        from: Option<PageToken>,
-        mut show: impl FnMut(&mut Group),
-    ) -> Page {
-        if !self.may_list {
-            return Page { total: 0, next: None };
-        }
-        if let Some(ids) = &filter.ids {
-            let mut total = 0;
-            for id in ids {
-                if let Some(group) = self.groups.get_mut(id)
-                    && filter.changed_since.is_none_or(|since| group.changed.0 >= since)
-                    && filter.matches(group)
-                {
-                    total += 1;
-                    if total <= limit {
-                        show(group);
-                    }
-                }
-            }
-            return Page { total, next: None };
-        }
-        let (groups, by_change, by_age) = (&mut self.groups, &self.by_change, &self.by_age);
-        match filter.changed_since {
-            Some(since) => {
-                let start = from.map_or((since, 0), |t| (t.after.0, t.after.1 + 1));
-                let keys = by_change.range(start..).map(|(key, id)| (*key, id));
-                page(groups, keys, filter, limit, from, show)
-            }
-            None => {
-                let start = from.map_or(0, |t| t.after.1 + 1);
-                let keys = by_age
-                    .range(start..)
-                    .map(|(seq, id)| ((Timestamp::UNIX_EPOCH, *seq), id));
-                page(groups, keys, filter, limit, from, show)
-            }
-        }
-    }
-
     fn remove(&mut self, id: &GroupId, at: Timestamp) {
         if let Some(group) = self.groups.remove(id) {
             self.by_age.remove(&group.seq);
             self.by_change.remove(&group.changed);
+            if let Some(finished_at) = group.finished_at {
+                self.finished.remove(&(finished_at, group.seq));
+            }
             self.ledger.with(id, |entry| entry.removed_at = Some(at));
         }
     }
@@ -304,15 +266,17 @@ impl State {
         if !self.enforced.retention {
             return;
         }
-        // Those a caller deleted are gone already and do not count.
-        let groups = &self.groups;
-        self.finished.retain(|(_, id)| groups.contains_key(id));
         while self.finished.len() > KEPT_NEWEST {
-            match self.finished.front() {
-                Some((at, _)) if now.duration_since(*at) >= KEPT_FOR => {}
-                _ => break,
+            let Some(oldest) = self.finished.first_entry() else {
+                return;
+            };
+            let (at, _) = *oldest.key();
+            if now.duration_since(at) < KEPT_FOR {
+                return;
             }
-            if let Some((_, id)) = self.finished.pop_front() {
+            let id = oldest.remove();
+            // One that lives again will be final again.
+            if self.groups.get(&id).is_some_and(|g| g.finished_at == Some(at)) {
                 self.remove(&id, now);
                 runtime.remove(&id);
             }
@@ -334,39 +298,5 @@ impl State {
         group.changed = (at, self.changes);
         group.rendered = None;
         self.by_change.insert(group.changed, id.clone());
-    }
-}
-
-/// One page of an index.
-fn page<'a>(
-    groups: &mut HashMap<GroupId, Group>,
-    keys: impl Iterator<Item = ((Timestamp, u64), &'a GroupId)>,
-    filter: &Filter,
-    limit: usize,
-    from: Option<PageToken>,
-    mut show: impl FnMut(&mut Group),
-) -> Page {
-    let (mut shown, mut total, mut last, mut more) = (0, 0, None, false);
-    for (key, id) in keys {
-        let Some(group) = groups.get_mut(id).filter(|g| filter.matches(g)) else {
-            continue;
-        };
-        total += 1;
-        if shown < limit {
-            shown += 1;
-            last = Some(key);
-            show(group);
-        } else {
-            more = true;
-            // Later pages bring the count of the first one along.
-            if from.is_some() {
-                break;
-            }
-        }
-    }
-    let total = from.map_or(total, |t| t.total);
-    Page {
-        total,
-        next: last.filter(|_| more).map(|after| PageToken { after, total }),
     }
 }

@@ -25,6 +25,7 @@ mod reach;
 mod readme;
 mod resources;
 mod secrets;
+mod scale;
 mod signatures;
 mod sockets;
 mod steering;

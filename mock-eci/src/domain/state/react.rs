@@ -264,8 +264,6 @@ impl State {
         group.status = was.status;
         group.finished_at = Some(at);
         self.on_status(id, before, Some(was.status), at);
-        // Adopted groups come in any order.
-        self.finished.make_contiguous().sort_by_key(|(at, _)| *at);
         self.touch(id, now);
         self.carry_out(id, Effect::EndBilling, at, runtime);
         self.carry_out(id, Effect::Kill, at, runtime);
@@ -336,11 +334,12 @@ impl State {
                     .add(after(at, SCHEDULE_FAILED_KEPT), Timer::Forget(id.clone()));
             }
             Some(status) if status.is_final() => {
-                self.finished.push_back((at, id.clone()));
+                self.finished.insert((at, group.seq), id.clone());
                 let due = |since: Timestamp| since.saturating_add(KEPT_FOR).unwrap_or(Timestamp::MAX);
                 self.timers.add(due(at), Timer::Retention);
                 // It may push the oldest one out of the newest hundred right now.
-                if self.finished.front().is_some_and(|(oldest, _)| due(*oldest) <= at) {
+                let oldest = self.finished.first_key_value();
+                if oldest.is_some_and(|((oldest, _), _)| due(*oldest) <= at) {
                     self.timers.add(at, Timer::Retention);
                 }
             }
