@@ -6,7 +6,7 @@ SCRIPTS = $(shell git ls-files --cached --others --exclude-standard '*.sh' .ci/r
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup check unit properties sim engine engine-docker e2e sdk sdk-java spark test test-long bench deny up down exec load demo
+.PHONY: help setup check unit properties sim engine engine-docker e2e sdk sdk-java spark test test-long fuzz bench bench-mock deny up down exec load demo
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,10 +68,16 @@ test: setup ## all suites: what CI runs
 	@tests/suites.sh check unit sim sdk engine e2e spark
 
 test-long: setup ## all suites, and the long ones
-	@tests/suites.sh check unit sim sdk engine e2e spark engine-docker properties sdk-java demo bench
+	@tests/suites.sh check unit sim sdk engine e2e spark engine-docker properties sdk-java fuzz demo bench
+
+fuzz: ## mock-eci against made-up input: each target (or TARGETS='params …') for MINUTES=10; KEEP=1 renews the corpus
+	@MINUTES="$${MINUTES:-10}" mock-eci/fuzz/run.sh $(TARGETS)
 
 bench: ## the targets of the design as a table, and as JSON in target/bench/
 	tests/bench/run.sh
+
+bench-mock: ## the part of it that is mock-eci alone: COUNT=20000 simulated groups from create to delete
+	tests/bench/mock.sh
 
 deny: ## licences, advisories and banned crates of the dependencies
 	@command -v cargo-deny >/dev/null || { echo 'error: cargo-deny is not installed: cargo install --locked cargo-deny' >&2; exit 1; }
@@ -95,7 +101,7 @@ load: ## load ARCHIVE=image.tar (docker save) into its container engine
 demo: ## Spark WordCount of INPUT=file on the virtual node, from nothing
 	@$(TESTBED)/demo/run.sh $${INPUT:+"$$INPUT"}
 
-export ECS
+export ECS MINUTES KEEP SEED COUNT FEW REPEATS
 # As they were typed: make would expand a dollar sign in them.
 override CMD := $(value CMD)
 override INPUT := $(value INPUT)

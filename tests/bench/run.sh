@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The bench: builds what it measures, starts a control plane for it alone, prints the table,
-# leaves the figures in target/bench/, and removes the cluster again.
+# The bench: builds what it measures, measures mock-eci by itself (mock.sh), starts a control plane
+# for the rest, prints the tables, leaves the figures in target/bench/, and removes the cluster again.
 #
 #   PODS=1000        pods in each run
 #   ROUNDS=1         how often everything is repeated (the table shows medians)
@@ -43,6 +43,7 @@ main() {
 	flock --nonblock "$lock" || die 'another bench is running on this machine; two at once measure each other'
 	"$TESTBED/setup.sh"
 	build_measured
+	"$BENCH/mock.sh" {lock}>&-
 	if [[ ,$SUBJECTS, == *,kwok,* ]]; then
 		kwok=$(component kwok)
 		stages=$(kwok_stages)

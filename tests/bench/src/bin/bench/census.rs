@@ -12,8 +12,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
-use crate::daemon::Daemon;
 use crate::load::{PODS, explain};
+use bench::daemon::Daemon;
 
 /// When nothing at all has happened for so long, it never will.
 const STALL: Duration = Duration::from_secs(90);

@@ -5,15 +5,12 @@
 
 mod apiserver;
 mod census;
-mod daemon;
 mod figures;
 mod load;
-mod machine;
 mod run;
 mod shape;
 mod subject;
 mod table;
-mod usage;
 
 use std::env;
 use std::fs;
@@ -27,8 +24,8 @@ use clap::Parser;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use bench::machine::Machine;
 use figures::Figures;
-use machine::Machine;
 use run::Plan;
 use shape::Shape;
 use subject::{Places, Subject};

@@ -15,13 +15,13 @@ use tokio::time::{Duration, Instant, sleep};
 
 use crate::apiserver::{Counters, Writes};
 use crate::census::Census;
-use crate::daemon::Daemon;
 use crate::figures::{Deletion, Figures, Process, Restart};
 use crate::load::{create_pods, delete_pods};
 use crate::say;
 use crate::shape::Shape;
 use crate::subject::{Places, Subject};
-use crate::usage::{Memory, Snapshot};
+use bench::daemon::Daemon;
+use bench::usage::{Memory, Snapshot};
 
 /// How long the bench goes on looking for writes after a phase is over: late ones count, too.
 const AFTERMATH: Duration = Duration::from_secs(3);

@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::json;
 use tokio::process::Command;
 
-use crate::daemon::Daemon;
+use bench::daemon::Daemon;
 
 /// The name in the testbed's client certificate of the agent.
 const AGENT_NODE: &str = "virtual-kubelet-cn-hangzhou-h";
@@ -140,7 +140,7 @@ impl Subject {
                 };
                 daemon.until("readiness", answers).await
             }
-            Self::Floor => daemon.printed("ready").await,
+            Self::Floor => daemon.printed("ready").await.map(drop),
             Self::Kwok => Ok(()),
         }
     }

@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 
 use crate::figures::Figures;
-use crate::machine::Machine;
 use crate::shape::Shape;
 use crate::subject::Subject;
+use bench::machine::Machine;
 
 const MEGABYTE: f64 = 1e6;
 

@@ -11,7 +11,7 @@ const TICKS_PER_SECOND: f64 = 100.0;
 
 /// CPU time of the whole machine and of every process this one can see, at one moment.
 #[derive(Debug)]
-pub(crate) struct Snapshot {
+pub struct Snapshot {
     at: Instant,
     busy_ticks: u64,
     processes: HashMap<u32, (String, u64)>,
@@ -19,17 +19,17 @@ pub(crate) struct Snapshot {
 
 /// CPU seconds spent between two snapshots.
 #[derive(Debug)]
-pub(crate) struct Spent {
+pub struct Spent {
     by_pid: HashMap<u32, f64>,
     /// By the name of the program, which Linux cuts after 15 characters.
-    pub(crate) by_name: BTreeMap<String, f64>,
+    pub by_name: BTreeMap<String, f64>,
     /// Share (0–1) of the machine's CPU that went to processes outside the testbed: how far to trust the rest.
-    pub(crate) foreign_share: f64,
+    pub foreign_share: f64,
 }
 
 impl Snapshot {
     /// Reads `/proc`. Processes that end meanwhile are left out.
-    pub(crate) fn take() -> Result<Self> {
+    pub fn take() -> Result<Self> {
         let mut processes = HashMap::new();
         for entry in fs::read_dir("/proc").context("reading /proc")? {
             let name = entry.context("reading /proc")?.file_name();
@@ -50,7 +50,7 @@ impl Snapshot {
     }
 
     /// What was spent since `earlier`.
-    pub(crate) fn since(&self, earlier: &Self) -> Spent {
+    pub fn since(&self, earlier: &Self) -> Spent {
         let mut by_pid = HashMap::new();
         let mut by_name = BTreeMap::<String, f64>::new();
         let mut seen = 0.0;
@@ -78,26 +78,28 @@ impl Snapshot {
 
 impl Spent {
     /// Of one process.
-    pub(crate) fn by(&self, pid: u32) -> f64 {
+    pub fn by(&self, pid: u32) -> f64 {
         self.by_pid.get(&pid).copied().unwrap_or_default()
     }
 }
 
 /// CPUs this process may use.
-pub(crate) fn cores() -> usize {
+pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Bytes of memory a process has (resident set) and had at most.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Memory {
-    pub(crate) resident: u64,
-    pub(crate) peak: u64,
+pub struct Memory {
+    /// Now.
+    pub resident: u64,
+    /// At most, ever.
+    pub peak: u64,
 }
 
 impl Memory {
     /// Of the process `pid`.
-    pub(crate) fn of(pid: u32) -> Result<Self> {
+    pub fn of(pid: u32) -> Result<Self> {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).context("reading the memory of a process")?;
         let bytes = |name| parse_kilobytes(&status, name).with_context(|| format!("process {pid} has no {name}"));
         Ok(Self {

@@ -23,20 +23,20 @@ const TAIL: usize = 15;
 
 /// A running program. It is killed when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Daemon {
+pub struct Daemon {
     name: &'static str,
     child: Child,
     /// Its process id.
-    pub(crate) pid: u32,
+    pub pid: u32,
     /// When it was started.
-    pub(crate) started: Instant,
+    pub started: Instant,
     log: PathBuf,
     lines: watch::Receiver<Vec<String>>,
 }
 
 impl Daemon {
     /// Starts `command` with its output appended to `<logs>/<name>.log`.
-    pub(crate) fn start(name: &'static str, mut command: Command, logs: &Path) -> Result<Self> {
+    pub fn start(name: &'static str, mut command: Command, logs: &Path) -> Result<Self> {
         let log = logs.join(format!("{name}.log"));
         let open = || {
             File::options()
@@ -69,7 +69,7 @@ impl Daemon {
     }
 
     /// An error with the end of its log, once it has ended.
-    pub(crate) fn check(&mut self) -> Result<()> {
+    pub fn check(&mut self) -> Result<()> {
         if let Some(status) = self.child.try_wait().context("asking for a program's end")? {
             bail!("{} ended by itself ({status}){}", self.name, self.tail());
         }
@@ -77,7 +77,7 @@ impl Daemon {
     }
 
     /// The end of its log, to be appended to a message.
-    pub(crate) fn tail(&self) -> String {
+    pub fn tail(&self) -> String {
         let log = fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
         let tail = &lines[lines.len().saturating_sub(TAIL)..];
@@ -87,18 +87,19 @@ impl Daemon {
         format!("; the end of its log:\n  | {}", tail.join("\n  | "))
     }
 
-    /// Waits until it has printed a line with `word` in it.
-    pub(crate) async fn printed(&mut self, word: &str) -> Result<()> {
+    /// Waits until it has printed a line with `word` in it, and gives that line.
+    pub async fn printed(&mut self, word: &str) -> Result<String> {
+        let find = |lines: &[String]| lines.iter().find(|line| line.contains(word)).cloned();
         let mut lines = self.lines.clone();
         self.until("its first line", async move || {
-            let all = lines.borrow_and_update();
-            all.iter().any(|line| line.contains(word))
+            find(&lines.borrow_and_update()).is_some()
         })
-        .await
+        .await?;
+        find(&self.lines.borrow()).context("a line that was printed is lost")
     }
 
     /// Waits until `done` says so; `what` is what it is then. The end of the program or of patience is an error.
-    pub(crate) async fn until(&mut self, what: &str, mut done: impl AsyncFnMut() -> bool) -> Result<()> {
+    pub async fn until(&mut self, what: &str, mut done: impl AsyncFnMut() -> bool) -> Result<()> {
         let deadline = Instant::now() + READY;
         while !done().await {
             self.check()?;
@@ -111,7 +112,7 @@ impl Daemon {
     }
 
     /// Ends it with SIGTERM, or SIGKILL when that takes too long.
-    pub(crate) async fn stop(mut self) -> Result<()> {
+    pub async fn stop(mut self) -> Result<()> {
         let pid = self.pid.to_string();
         let sent = Command::new("kill")
             .args(["-TERM", &pid])

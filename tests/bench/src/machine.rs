@@ -8,18 +8,22 @@ use crate::usage::cores;
 
 /// The machine, as far as it matters.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Machine {
-    pub(crate) cores: usize,
-    pub(crate) cpu: String,
-    pub(crate) memory_bytes: u64,
-    pub(crate) kernel: String,
+pub struct Machine {
+    /// CPUs this process may use.
+    pub cores: usize,
+    /// Model of the CPU.
+    pub cpu: String,
+    /// All memory.
+    pub memory_bytes: u64,
+    /// System and release.
+    pub kernel: String,
     /// Of the last minute, when the bench began.
-    pub(crate) load_average: f64,
+    pub load_average: f64,
 }
 
 impl Machine {
     /// This one; what cannot be read is empty or 0.
-    pub(crate) fn describe() -> Self {
+    pub fn describe() -> Self {
         let read = |path| fs::read_to_string(path).unwrap_or_default();
         Self {
             cores: cores(),
