@@ -17,8 +17,8 @@ OUT=$ROOT/target/bench
 main() {
 	mkdir -p "$OUT"
 	need_cargo
-	cargo build --release --quiet --locked --manifest-path "$ROOT/Cargo.toml" -p mock-eci -p bench --bin mock-eci --bin mock
-	"${CARGO_TARGET_DIR:-$ROOT/target}/release/mock" --groups "$COUNT" --few "$FEW" --repeats "$REPEATS" \
+	cargo build --release --quiet --locked --manifest-path "$ROOT/Cargo.toml" -p mock-eci -p measure
+	"${CARGO_TARGET_DIR:-$ROOT/target}/release/bench-mock" --groups "$COUNT" --few "$FEW" --repeats "$REPEATS" \
 		--revision "$(git -C "$ROOT" describe --always --dirty 2>/dev/null || true)" --out "$OUT"
 	say "the figures are in target/bench/mock-$COUNT.json"
 }

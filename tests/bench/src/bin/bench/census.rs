@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 use crate::load::{PODS, explain};
-use bench::daemon::Daemon;
+use measure::daemon::Daemon;
 
 /// When nothing at all has happened for so long, it never will.
 const STALL: Duration = Duration::from_secs(90);

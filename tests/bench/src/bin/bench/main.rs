@@ -24,8 +24,8 @@ use clap::Parser;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use bench::machine::Machine;
 use figures::Figures;
+use measure::machine::Machine;
 use run::Plan;
 use shape::Shape;
 use subject::{Places, Subject};

@@ -20,8 +20,8 @@ use crate::load::{create_pods, delete_pods};
 use crate::say;
 use crate::shape::Shape;
 use crate::subject::{Places, Subject};
-use bench::daemon::Daemon;
-use bench::usage::{Memory, Snapshot};
+use measure::daemon::Daemon;
+use measure::usage::{Memory, Snapshot};
 
 /// How long the bench goes on looking for writes after a phase is over: late ones count, too.
 const AFTERMATH: Duration = Duration::from_secs(3);

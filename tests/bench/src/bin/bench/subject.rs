@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::json;
 use tokio::process::Command;
 
-use bench::daemon::Daemon;
+use measure::daemon::Daemon;
 
 /// The name in the testbed's client certificate of the agent.
 const AGENT_NODE: &str = "virtual-kubelet-cn-hangzhou-h";

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::figures::Figures;
 use crate::shape::Shape;
 use crate::subject::Subject;
-use bench::machine::Machine;
+use measure::machine::Machine;
 
 const MEGABYTE: f64 = 1e6;
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use bench::machine::Machine;
+use measure::machine::Machine;
 
 use crate::life::{Life, Phase};
 

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use bench::daemon::Daemon;
-use bench::usage::{Memory, Snapshot};
+use measure::daemon::Daemon;
+use measure::usage::{Memory, Snapshot};
 use serde::{Deserialize, Serialize};
 use tokio::process::Command;
 use tokio::time::{Instant, sleep};

@@ -12,9 +12,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
-use bench::machine::Machine;
 use clap::Parser;
 use jiff::Timestamp;
+use measure::machine::Machine;
 use serde::Serialize;
 
 use life::{Life, Plan};
