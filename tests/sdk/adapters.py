@@ -175,7 +175,7 @@ def plural(value):
 
 
 class Go:
-    """`github.com/alibabacloud-go/eci-20180808`, typed: it calls through the program in `go/`."""
+    """`github.com/aliyun/alibaba-cloud-sdk-go`, typed as far as it has the operation: it calls through the program in `go/`."""
 
     def __init__(self, address):
         environment = {

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # mock-eci against the official SDKs: Python's `alibabacloud_eci20180808` (ACS3-HMAC-SHA256, and
-# HMAC-SHA1 in its v2 mode) and `aliyun-python-sdk-eci` (HMAC-SHA1), Go's `eci-20180808`; and the
-# examples for users.
+# HMAC-SHA1 in its v2 mode) and `aliyun-python-sdk-eci` (HMAC-SHA1), Go's
+# `alibaba-cloud-sdk-go`; and the examples for users.
 #
 #   run.sh [TEST...]      names as unittest takes them, such as test_examples.Go
 #   run.sh java           the example in Java

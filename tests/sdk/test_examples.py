@@ -23,6 +23,7 @@ class Example:
             ^created\ (eci-[a-z0-9]{20})\n
             Running\ at\ [0-9.]+\n
             .*started\n
+            (.*:\ line\ \d+\n)*
             deleted\ \1\n$
         """)
 
