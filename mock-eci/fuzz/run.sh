@@ -26,8 +26,10 @@ build() {
 	local flags=(--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4
 		-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table
 		-Cllvm-args=-sanitizer-coverage-trace-compares -Cdebug-assertions -Ccodegen-units=1)
+	# The versions that are shipped; cargo adds what only the targets need.
+	cp "$FUZZ/../../Cargo.lock" "$FUZZ/Cargo.lock"
 	# With --target, so that the flags are not those of build scripts.
-	RUSTFLAGS="${RUSTFLAGS:-} ${flags[*]}" cargo build --release --locked --bins --target "$HOST" \
+	RUSTFLAGS="${RUSTFLAGS:-} ${flags[*]}" cargo build --release --bins --target "$HOST" \
 		--manifest-path "$FUZZ/Cargo.toml" --target-dir "$OUT"
 }
 

@@ -23,23 +23,27 @@ pub(in crate::api) fn call(context: Context<'_>) -> Result<Work, ApiError> {
     };
     let (limit, from) = (listing::limit(scope, LIMIT)?, listing::next_token(scope)?);
 
-    let mut data = Vec::with_capacity(4096);
-    let page = context.cloud.select(&filter, limit, from, |group| {
-        if !data.is_empty() {
-            data.push(b',');
-        }
-        data.extend_from_slice(view::status::rendered(group).as_bytes());
-    });
+    // Texts are shared, so that the cloud is not kept waiting while they are copied.
+    let mut shown = Vec::with_capacity(limit);
+    let page = context
+        .cloud
+        .select(&filter, limit, from, |group| shown.push(view::status::rendered(group)));
     let head = serde_json::to_string(&Head {
         request_id: context.request_id,
         total_count: page.total,
         next_token: page.next.map(|t| t.encode()).unwrap_or_default(),
     })
     .map_err(|_| ApiError::internal("The answer cannot be written."))?;
-    let mut body = Vec::with_capacity(head.len() + data.len() + 16);
+    let size = head.len() + shown.iter().map(|text| text.len() + 1).sum::<usize>() + 16;
+    let mut body = Vec::with_capacity(size);
     body.extend_from_slice(&head.as_bytes()[..head.len() - 1]);
     body.extend_from_slice(b",\"Data\":[");
-    body.append(&mut data);
+    for (nth, text) in shown.iter().enumerate() {
+        if nth > 0 {
+            body.push(b',');
+        }
+        body.extend_from_slice(text.as_bytes());
+    }
     body.extend_from_slice(b"]}");
     Ok(Work::Done(Answer {
         body: body.into(),

@@ -72,7 +72,7 @@ impl State {
 /// One page of an index, and how many records were looked at for it. `total` is how many match, where that is known.
 fn page<'a>(
     groups: &mut HashMap<GroupId, Group>,
-    keys: impl Iterator<Item = ((Timestamp, u64), &'a GroupId)>,
+    mut keys: impl Iterator<Item = ((Timestamp, u64), &'a GroupId)>,
     filter: &Filter,
     limit: usize,
     from: Option<PageToken>,
@@ -81,10 +81,11 @@ fn page<'a>(
 ) -> (Page, u64) {
     // Later pages bring the count of the first one along.
     let known = from.map(|t| t.total).or(total);
+    let all = filter.is_empty();
     let (mut looked_at, mut shown, mut counted, mut last, mut more) = (0, 0, 0, None, false);
-    for (key, id) in keys {
+    while let Some((key, id)) = keys.next() {
         looked_at += 1;
-        let Some(group) = groups.get_mut(id).filter(|g| filter.matches(g)) else {
+        let Some(group) = groups.get_mut(id).filter(|g| all || filter.matches(g)) else {
             continue;
         };
         counted += 1;
@@ -95,6 +96,11 @@ fn page<'a>(
         } else {
             more = true;
             if known.is_some() {
+                break;
+            }
+            if all {
+                // The index counts them, their records are not looked at.
+                counted += keys.count();
                 break;
             }
         }
