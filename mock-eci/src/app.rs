@@ -112,6 +112,11 @@ impl App {
         self.0.cloud.clock()
     }
 
+    /// Zones of the region that is served.
+    pub fn zones(&self) -> &[String] {
+        &self.0.offer.zones
+    }
+
     /// Planned faults.
     pub fn faults(&self) -> &Faults {
         &self.0.faults

@@ -22,6 +22,8 @@ pub struct Config {
     pub scenario: Scenario,
     /// Call rates and quotas.
     pub limits: Limits,
+    /// What an update of the files of a ConfigFile volume does to the containers that mount it.
+    pub config_update: ConfigUpdate,
     /// In which currency groups are billed.
     pub currency: Currency,
     /// How time passes.
@@ -51,6 +53,7 @@ impl Default for Config {
             runtime: RuntimeKind::Simulated,
             scenario: Scenario::fast(),
             limits: Limits::Documented,
+            config_update: ConfigUpdate::Restart,
             currency: Currency::Cny,
             clock: clock::Mode::Auto,
             seed: 1,
@@ -217,6 +220,29 @@ impl FromStr for Limits {
                 }
                 Ok(Self::Only(enforced))
             }
+        }
+    }
+}
+
+/// What an update of the files of a ConfigFile volume does. What ECI does is unconfirmed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ConfigUpdate {
+    /// Containers that mount the volume are restarted.
+    #[default]
+    Restart,
+    /// The files change below running containers.
+    Refresh,
+}
+
+impl FromStr for ConfigUpdate {
+    type Err = InvalidSetting;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "restart" => Ok(Self::Restart),
+            "refresh" => Ok(Self::Refresh),
+            _ => Err(InvalidSetting("an update of config files means restart or refresh")),
         }
     }
 }

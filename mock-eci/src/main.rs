@@ -15,7 +15,7 @@ use clap::{Parser, ValueEnum};
 use mock_eci::{
     Config, Server,
     clock::Mode,
-    config::{AccessKey, Currency, Limits, RuntimeKind},
+    config::{AccessKey, ConfigUpdate, Currency, Limits, RuntimeKind},
     runtime::docker,
     scenario::Scenario,
 };
@@ -106,6 +106,11 @@ struct Args {
     )]
     exec_stdin_end: bool,
 
+    /// What an update of a ConfigFile volume's files does to the containers that mount it, restart or refresh: what ECI does is
+    /// unconfirmed.
+    #[arg(long, env = "MOCK_ECI_CONFIG_UPDATE", value_name = "WHAT", default_value = "restart", help_heading = GROUPS)]
+    config_update: ConfigUpdate,
+
     /// Time stands still and moves only by steering (POST /mock/advance).
     #[arg(long, env = "MOCK_ECI_STEPPED", help_heading = RECORDS)]
     stepped: bool,
@@ -173,6 +178,7 @@ impl Args {
             pause_image,
             owner,
             exec_stdin_end,
+            config_update,
             stepped,
             journal,
         } = self;
@@ -204,6 +210,7 @@ impl Args {
             },
             scenario: Scenario::load(&scenario).context("--scenario (MOCK_ECI_SCENARIO) cannot be read")?,
             limits,
+            config_update,
             currency,
             clock: if stepped { Mode::Stepped } else { Mode::Auto },
             seed: seed.unwrap_or_else(rand::random),

@@ -20,7 +20,7 @@ use crate::{
     api::{error::ApiError, response},
     app::{App, Disconnected, Door, Peer},
     clock::Clock,
-    config::{Config, InvalidSetting, RuntimeKind},
+    config::{Config, ConfigUpdate, InvalidSetting, RuntimeKind},
     domain::cloud::Cloud,
     exec,
     intake::{Intake, MAX_BODY, NoBody},
@@ -127,6 +127,7 @@ impl Server {
             RuntimeKind::Docker(settings) => (docker::connect(settings.clone(), clock.clone(), events).await?, None),
         };
         let cloud = Cloud::new(clock, runtime, config.seed, config.currency, config.limits);
+        cloud.state().config_files_restart = config.config_update == ConfigUpdate::Restart;
         let adopted = cloud.adopt().await?;
         if adopted > 0 {
             tracing::info!(groups = adopted, "took over the groups of an earlier process");

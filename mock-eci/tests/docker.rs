@@ -15,6 +15,8 @@ mod api;
 mod bed;
 #[path = "docker/cases.rs"]
 mod cases;
+#[path = "docker/change.rs"]
+mod change;
 #[path = "docker/ending.rs"]
 mod ending;
 #[path = "docker/exec.rs"]

@@ -19,6 +19,43 @@ pub enum Told {
     Later,
 }
 
+/// How much of something there is from now on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(from = "Amount")]
+pub enum Supply {
+    /// As much as anybody wants.
+    Enough,
+    /// So many thousandths of a vCPU more than live groups have.
+    More(u64),
+    /// Nothing: what spot groups have is wanted back, too.
+    None,
+}
+
+/// A supply as it is written.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Amount {
+    MilliCpu(u64),
+    Word(Word),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Word {
+    Enough,
+    None,
+}
+
+impl From<Amount> for Supply {
+    fn from(amount: Amount) -> Self {
+        match amount {
+            Amount::MilliCpu(left) => Self::More(left),
+            Amount::Word(Word::Enough) => Self::Enough,
+            Amount::Word(Word::None) => Self::None,
+        }
+    }
+}
+
 /// How much there is of something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Level {

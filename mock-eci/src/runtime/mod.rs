@@ -231,8 +231,6 @@ pub enum RuntimeEventKind {
     },
     /// After `stop`: nothing of the group runs any more.
     Stopped,
-    /// The cloud takes its resources back (spot): containers were killed, the group ends as `Expired`.
-    Reclaimed,
 }
 
 /// What happened to one container.

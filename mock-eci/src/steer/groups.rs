@@ -49,9 +49,10 @@ pub(super) static AREA: Area = Area {
             .bodies(&[r#"{"container": "c", "lines": ["one", "two"]}"#]),
         Route::post(
             "/mock/groups/{id}/reclaim",
-            "takes a simulated group's resources back, as ECI does with spot groups",
+            "takes a group's resources back, as ECI does with spot groups: announced so many seconds before, or at once",
             reclaim,
-        ),
+        )
+        .bodies(&[r#"{"notice-seconds": 180}"#, "{}"]),
         Route::post(
             "/mock/groups/{id}/stop-container",
             "ends one container, simulated or real, with SIGTERM and after the grace with SIGKILL",
@@ -163,7 +164,15 @@ fn logs(call: &Call<'_>) -> Reply {
 }
 
 fn reclaim(call: &Call<'_>) -> Reply {
-    done(simulated(call)?.reclaim(call.segment(0)))
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+    struct Body {
+        #[serde(default)]
+        notice_seconds: u64,
+    }
+    let Body { notice_seconds } = call.body()?;
+    let notice = Duration::from_secs(notice_seconds);
+    done(call.app.cloud().reclaim(call.segment(0), notice))
 }
 
 fn stop_container(call: &Call<'_>) -> Reply {

@@ -13,6 +13,7 @@ mod exec;
 mod groups;
 mod guard;
 pub mod journal;
+mod market;
 mod page;
 mod route;
 mod server;
@@ -34,6 +35,7 @@ static AREAS: &[&Area] = &[
     &clock::AREA,
     &calls::AREA,
     &account::AREA,
+    &market::AREA,
     &groups::AREA,
     &exec::AREA,
     &page::AREA,

@@ -297,7 +297,7 @@ async fn spot_groups_can_be_taken_back() {
         )
         .await;
     bed.until(&id, "Running").await;
-    assert!(bed.app().simulated().expect("simulated").reclaim(&id));
+    assert!(bed.app().cloud().reclaim(&id, Duration::ZERO));
     let group = bed.until(&id, "Expired").await;
     assert!(group["ExpiredTime"].as_str().is_some_and(|t| !t.is_empty()));
 }

@@ -17,6 +17,7 @@ mod ledger;
 mod lifecycle;
 mod listing;
 mod logs;
+mod market;
 mod maximal;
 mod metrics;
 mod page;

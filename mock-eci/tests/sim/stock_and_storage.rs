@@ -1,6 +1,6 @@
 //! DescribeAvailableResource, storage that grows, and what only old SDKs have.
 
-use mock_eci::domain::stock::Told;
+use mock_eci::domain::stock::{Supply, Told};
 use serde_json::{Value, json};
 
 use crate::bed::Bed;
@@ -43,7 +43,7 @@ async fn types_families_and_sizes_are_found_where_there_is_stock() {
     bed.app()
         .cloud()
         .state()
-        .set_stock("cn-hangzhou-h", Some("ecs.c6.large"), Some((0, Told::Call)));
+        .set_stock("cn-hangzhou-h", Some("ecs.c6.large"), Supply::More(0), Told::Call);
     let here = [by_type[0], by_type[1], ("ZoneId", "cn-hangzhou-h")];
     let entry = |value: &str, status: &str| ("cn-hangzhou-h".to_owned(), value.to_owned(), status.to_owned());
     assert_eq!(available(&bed, &here).await, [entry("ecs.c6.large", "WithoutStock")]);
@@ -60,7 +60,7 @@ async fn types_families_and_sizes_are_found_where_there_is_stock() {
     bed.app()
         .cloud()
         .state()
-        .set_stock("cn-hangzhou-h", None, Some((1_000, Told::Call)));
+        .set_stock("cn-hangzhou-h", None, Supply::More(1_000), Told::Call);
     assert_eq!(available(&bed, &family).await, [entry("ecs.c6", "WithoutStock")]);
 
     let size = [

@@ -198,29 +198,49 @@ fn conditions(group: &Group) -> Vec<Condition<'_>> {
         message: if since.is_some() { "" } else { message },
         last_transition_time: time(Some(since.unwrap_or(group.created_at))),
     };
-    let (reason, message) = match (&group.failure, group.status) {
-        (Some((reason, message)), Status::ScheduleFailed) => (reason.as_str(), message.as_str()),
-        _ => ("", ""),
+    let why = |statuses: &[Status]| match &group.failure {
+        Some((reason, message)) if statuses.contains(&group.status) => Some((reason.as_str(), message.as_str())),
+        _ => None,
     };
+    let (reason, message) = why(&[Status::ScheduleFailed]).unwrap_or_default();
     let (ready, since) = group.readiness;
+    let (ready_reason, ready_message) = match why(&[Status::Failed, Status::Expired]) {
+        _ if ready => ("", ""),
+        // Kubernetes says on the pod why it failed as a whole; ECI's pod status has no such member.
+        Some(why) => why,
+        None if group.status == Status::Succeeded => ("PodCompleted", ""),
+        None => ("ContainersNotReady", ""),
+    };
     let readiness = |kind| Condition {
         kind,
         status: if ready { "True" } else { "False" },
-        reason: match ready {
-            true => "",
-            false if group.status == Status::Succeeded => "PodCompleted",
-            false => "ContainersNotReady",
-        },
-        message: "",
+        reason: ready_reason,
+        message: ready_message,
         last_transition_time: time(Some(since)),
     };
-    vec![
+    // A group has its network as long as it has an address and lives.
+    let network = group
+        .scheduled_at
+        .filter(|_| group.ip.is_some() && !group.status.is_final());
+    let mut conditions = vec![
         condition("PodScheduled", group.scheduled_at, reason, message),
         condition("ContainerInstanceCreated", group.scheduled_at, reason, message),
+        condition("ContainerHasSufficientDisk", group.scheduled_at, reason, message),
+        condition("PodReadyToStartContainers", network, "", ""),
         condition("Initialized", group.initialized_at, "ContainersNotInitialized", ""),
         readiness("ContainersReady"),
         readiness("Ready"),
-    ]
+    ];
+    if group.status == Status::ScheduleFailed {
+        conditions.push(Condition {
+            kind: "Unschedulable",
+            status: "True",
+            reason,
+            message,
+            last_transition_time: time(group.finished_at),
+        });
+    }
+    conditions
 }
 
 impl<'a> ContainerStatus<'a> {

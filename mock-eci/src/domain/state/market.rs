@@ -12,7 +12,7 @@ use crate::{
         group::Group,
         lifecycle::{Event, Status},
         spot,
-        stock::{Level, Nowhere, Told, VSwitch},
+        stock::{Level, Nowhere, Supply, Told, VSwitch},
     },
     runtime::Runtime,
     spec::{GroupId, GroupSpec},
@@ -107,13 +107,14 @@ impl State {
         short.map(|(_, level)| level.told)
     }
 
-    /// Sets how much a zone has left, of one instance type or of everything; none = enough. False = too much is steered.
-    pub fn set_stock(&mut self, zone: &str, instance_type: Option<&str>, left: Option<(u64, Told)>) -> bool {
-        let used = self.used_of(zone, instance_type);
-        let level = left.map(|(left, told)| Level {
-            milli_cpu: used.saturating_add(left),
-            told,
-        });
+    /// Sets how much a zone has of one instance type or of everything. False = too much is steered.
+    pub fn set_stock(&mut self, zone: &str, instance_type: Option<&str>, supply: Supply, told: Told) -> bool {
+        let milli_cpu = match supply {
+            Supply::Enough => None,
+            Supply::More(left) => Some(self.used_of(zone, instance_type).saturating_add(left)),
+            Supply::None => Some(0),
+        };
+        let level = milli_cpu.map(|milli_cpu| Level { milli_cpu, told });
         self.stock.set_level(zone, instance_type, level)
     }
 

@@ -60,7 +60,6 @@ impl State {
                 self.on_container_event(&id, &name, instance, event, at, runtime);
             }
             RuntimeEventKind::Stopped => self.step(&id, Event::Stopped, at, runtime),
-            RuntimeEventKind::Reclaimed => self.release(&id, at, runtime),
         }
     }
 
@@ -179,8 +178,10 @@ impl State {
             }
             Timer::SpotCheck(id, due) => self.check_spot(&id, due, now),
             Timer::SpotRelease(id, due) => {
-                if self.groups.get(&id).is_some_and(|g| g.release_at == Some(due)) {
-                    self.release(&id, due, runtime);
+                let group = self.groups.get(&id).filter(|g| g.release_at == Some(due));
+                // After a jump in time it may be late, and something may have happened since.
+                if let Some(at) = group.map(|g| due.max(g.changed.0)) {
+                    self.release(&id, at, runtime);
                 }
             }
             Timer::NoStock(id) => self.find_no_stock(&id, now, runtime),
@@ -353,8 +354,8 @@ impl State {
                 entry.billing_start.get_or_insert(at);
             }),
             Effect::EndBilling => self.ledger.with(id, |entry| {
-                if entry.billing_start.is_some() {
-                    entry.billing_end.get_or_insert(at);
+                if let Some(start) = entry.billing_start {
+                    entry.billing_end.get_or_insert(at.max(start));
                 }
             }),
             Effect::StartContainers => {

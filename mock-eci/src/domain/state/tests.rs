@@ -1,5 +1,7 @@
 //! Whatever a runtime reports and a caller asks, in whatever order: the state stays sound.
 
+mod world;
+
 use std::{sync::Arc, time::Duration};
 
 use futures::future::{BoxFuture, ready};
@@ -81,7 +83,6 @@ fn moves() -> impl Strategy<Value = Move> {
         1 => Just(RuntimeEventKind::LaunchFailed { reason: "NoStock".into(), message: String::new() }),
         12 => container,
         1 => Just(RuntimeEventKind::Stopped),
-        1 => Just(RuntimeEventKind::Reclaimed),
     ];
     prop_oneof![
         2 => (policy, 0..9_usize).prop_map(|(policy, steps)| Move::Create(policy, steps)),

@@ -123,17 +123,6 @@ impl Simulated {
             None => false,
         }
     }
-
-    /// The cloud takes a group's resources back; false = no such group.
-    pub fn reclaim(&self, group: &str) -> bool {
-        let now = self.0.clock.now();
-        let sim = self.0.sim();
-        let Some((id, _)) = sim.groups.get_key_value(group) else {
-            return false;
-        };
-        self.0.report(id, RuntimeEventKind::Reclaimed, now);
-        true
-    }
 }
 
 impl Runtime for Simulated {
