@@ -340,7 +340,8 @@ async fn finished_groups_are_kept_an_hour_and_then_the_newest_hundred() {
     for _ in 0..120 {
         bed.create("job", &job).await;
     }
-    let last = bed.create("job", &job).await;
+    let slow = [("Tag.2.Key", "mock-eci/schedule-ms"), ("Tag.2.Value", "1000")];
+    let last = bed.create("job", &[&job[..], &slow].concat()).await;
     bed.until(&last, "Succeeded").await;
     assert_eq!(bed.app().group_ids().len(), 122, "within the hour all are kept");
     bed.app().advance(Duration::from_secs(3_601));

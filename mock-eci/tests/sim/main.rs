@@ -26,6 +26,7 @@ mod reach;
 mod readme;
 mod resources;
 mod scale;
+mod scenarios;
 mod secrets;
 mod signatures;
 mod sockets;

@@ -8,14 +8,18 @@ use std::{
 };
 
 use jiff::Timestamp;
-use rand::{RngExt, rngs::StdRng};
 use tokio::sync::Notify;
 
-use super::{exec::Running, logs::SimLog, metrics::Run};
+use super::{
+    dice::{Decides, Dice},
+    exec::Running,
+    logs::SimLog,
+    metrics::Run,
+};
 use crate::{
     clock::Clock,
     runtime::{ContainerEvent, Events, Exit, RuntimeEvent, RuntimeEventKind},
-    scenario::{ExitPlan, Overrides, PerMille, Range, Scenario},
+    scenario::{ExitPlan, Overrides, Range, Scenario},
     spec::{ContainerSpec, GroupId, GroupSpec},
     timers::{Timers, after},
 };
@@ -30,7 +34,9 @@ pub(super) struct Inner {
 
 pub(super) struct Sim {
     pub(super) scenario: Scenario,
-    pub(super) random: StdRng,
+    pub(super) dice: Dice,
+    /// Groups launched so far; with the seed it decides the fate of the next.
+    pub(super) orders: u64,
     pub(super) groups: HashMap<GroupId, SimGroup>,
     pub(super) timers: Timers<Due>,
     pub(super) launched: u32,
@@ -41,6 +47,7 @@ pub(super) struct Sim {
 pub(super) struct SimGroup {
     pub(super) spec: Arc<GroupSpec>,
     pub(super) containers: Vec<SimContainer>,
+    pub(super) dice: Dice,
     pub(super) launched: bool,
     /// Since when it has a network, and uses something.
     pub(super) up: Option<Timestamp>,
@@ -119,21 +126,6 @@ pub(super) async fn run(inner: Arc<Inner>) {
 }
 
 impl Sim {
-    pub(super) fn draw(&mut self, range: Range) -> Duration {
-        let millis = if range.min >= range.max {
-            range.min
-        } else {
-            self.random.random_range(range.min..=range.max)
-        };
-        Duration::from_millis(millis)
-    }
-
-    /// Whether the next one drawn belongs to a share.
-    pub(super) fn is_one_of(&mut self, share: PerMille) -> bool {
-        // Nothing is drawn where nothing depends on it.
-        share > PerMille::default() && share.includes(self.random.random_range(0..1_000))
-    }
-
     pub(super) fn find(&self, group: &str, container: &str) -> Option<(GroupId, usize)> {
         let (id, found) = self.groups.get_key_value(group)?;
         let index = found.containers.iter().position(|c| &*c.name == container)?;
@@ -213,10 +205,10 @@ impl Inner {
         let Some(group) = sim.groups.get(&id) else { return };
         let overrides = Overrides::of(&group.spec, None);
         let share = sim.scenario.no_stock_per_mille;
-        let spec = group.spec.clone();
+        let (spec, dice) = (group.spec.clone(), group.dice);
         // Taken: it pulls once.
         let cached = sim.groups.get_mut(&id).map(|g| std::mem::take(&mut g.cached));
-        let unlucky = sim.is_one_of(share);
+        let unlucky = dice.is_one_of(Decides::NoStock, share);
         let error = overrides.launch_error.or_else(|| unlucky.then(|| "NoStock".to_owned()));
         if let Some(reason) = error {
             let message = format!("{reason}: the requested resources are not available in this zone");
@@ -236,7 +228,7 @@ impl Inner {
         let share = |pull: Duration| pull.saturating_mul(count(left)) / count(of);
         let pull = match overrides.pull {
             Some(pull) => share(pull),
-            None => share(sim.draw(range)) + by_size,
+            None => share(dice.draw(Decides::Pull, range)) + by_size,
         };
         match pull {
             Duration::ZERO => self.launched(sim, &id, now),
@@ -265,7 +257,6 @@ impl Inner {
         sim.starts += 1;
         let serial = sim.starts;
         let log_every = Duration::from_millis(sim.scenario.log_every_ms);
-        let luck = Luck::draw(sim);
         let Some(group) = sim.groups.get_mut(id).filter(|g| !g.stopping) else {
             return;
         };
@@ -273,6 +264,8 @@ impl Inner {
         let Some(spec) = spec_of(&group.spec, index) else {
             return;
         };
+        let dice = group.dice.of_name(&spec.name).of(instance.into());
+        let luck = Luck::draw(dice, &sim.scenario);
         let overrides = Overrides::of(&group.spec, Some(spec));
         let Some(container) = group.containers.get_mut(index) else {
             return;
@@ -339,7 +332,7 @@ impl Inner {
                 oom,
                 message,
             };
-            let delay = sim.draw(range);
+            let delay = dice.draw(Decides::ExitAfter, range);
             self.later(sim, after(now, delay), Due::Exit(id.clone(), serial, exit));
         }
     }
@@ -369,16 +362,18 @@ impl Inner {
     /// Ends one running container within its grace.
     pub(super) fn terminate(&self, sim: &mut Sim, id: &GroupId, index: usize, grace: Duration, now: Timestamp) {
         let range = sim.scenario.stop_ms;
-        let drawn = sim.draw(range);
         let Some(group) = sim.groups.get_mut(id) else { return };
-        let stop = match spec_of(&group.spec, index) {
-            Some(spec) => Overrides::of(&group.spec, Some(spec)).stop.unwrap_or(drawn),
-            None => drawn,
+        let Some(spec) = spec_of(&group.spec, index) else {
+            return;
         };
+        let own = Overrides::of(&group.spec, Some(spec)).stop;
+        let dice = group.dice.of_name(&spec.name);
         let Some(instance) = group.containers.get_mut(index).and_then(|c| c.running.as_mut()) else {
             return;
         };
         let serial = instance.serial;
+        let drawn = dice.of(instance.number.into()).draw(Decides::Stop, range);
+        let stop = own.unwrap_or(drawn);
         // A second order may only end it earlier; the later timer of the first then finds it gone.
         instance.stopping = true;
         let (delay, exit) = if grace.is_zero() || stop > grace {
@@ -415,14 +410,17 @@ struct Luck {
 }
 
 impl Luck {
-    fn draw(sim: &mut Sim) -> Self {
-        let (starts, exit) = (sim.scenario.start_error_per_mille, sim.scenario.exit);
-        let fails = sim.is_one_of(starts);
-        let reason = || sim.scenario.start_error.clone();
-        let start_error = fails.then(|| reason().unwrap_or_else(|| "ErrImagePull".to_owned()));
-        let exit = exit.filter(|plan| plan.per_mille == PerMille::ALL || sim.is_one_of(plan.per_mille));
-        let oom = exit.is_some_and(|plan| sim.is_one_of(plan.oom_per_mille));
-        Self { start_error, exit, oom }
+    fn draw(dice: Dice, scenario: &Scenario) -> Self {
+        let fails = dice.is_one_of(Decides::StartError, scenario.start_error_per_mille);
+        let reason = scenario.start_error.as_deref().unwrap_or("ErrImagePull");
+        let exit = scenario
+            .exit
+            .filter(|plan| dice.is_one_of(Decides::Exit, plan.per_mille));
+        Self {
+            start_error: fails.then(|| reason.to_owned()),
+            exit,
+            oom: exit.is_some_and(|plan| dice.is_one_of(Decides::OutOfMemory, plan.oom_per_mille)),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! All groups share one queue of timers and one task. Logs are not stored but computed from the time an instance started,
 //! but for lines that steering adds.
 
+mod dice;
 mod engine;
 mod exec;
 mod logs;
@@ -16,10 +17,12 @@ use std::{
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
-use rand::{SeedableRng, rngs::StdRng};
 use tokio::sync::Notify;
 
-use self::engine::{Due, Inner, Sim, SimContainer, SimGroup, run, spec_of};
+use self::{
+    dice::{Decides, Dice},
+    engine::{Due, Inner, Sim, SimContainer, SimGroup, run, spec_of},
+};
 use super::{
     AdoptedGroup, ContainerEvent, Events, Exit, ImagePull, Launch, LogLine, LogQuery, PullFailed, Runtime,
     RuntimeError, RuntimeEventKind,
@@ -43,8 +46,8 @@ impl Simulated {
     pub fn start(scenario: Scenario, seed: u64, clock: Clock, events: Events) -> Self {
         let sim = Sim {
             scenario,
-            // Another stream than the ids', which come from the same seed.
-            random: StdRng::seed_from_u64(seed ^ 0x5eed_0f51_0000_0001),
+            dice: Dice::new(seed),
+            orders: 0,
             groups: HashMap::new(),
             timers: Timers::default(),
             launched: 0,
@@ -130,12 +133,15 @@ impl Runtime for Simulated {
         let now = self.0.clock.now();
         let mut sim = self.0.sim();
         let range = sim.scenario.schedule_ms;
-        let drawn = sim.draw(range);
-        let delay = Overrides::of(&launch.spec, None).schedule.unwrap_or(drawn);
+        sim.orders += 1;
+        let dice = sim.dice.of(sim.orders);
+        let drawn = || dice.draw(Decides::Schedule, range);
+        let delay = Overrides::of(&launch.spec, None).schedule.unwrap_or_else(drawn);
         let containers = containers(&launch.spec, Vec::new());
         let group = SimGroup {
             spec: launch.spec,
             containers,
+            dice,
             cached: launch.cached_images,
             launched: false,
             up: None,
@@ -153,13 +159,15 @@ impl Runtime for Simulated {
             return;
         };
         let range = sim.scenario.start_ms;
-        let drawn = sim.draw(range);
         let Some(found) = sim.groups.get(group).filter(|g| g.launched && !g.stopping) else {
             return;
         };
         let delay = spec_of(&found.spec, index)
             .and_then(|c| Overrides::of(&found.spec, Some(c)).start)
-            .unwrap_or(drawn);
+            .unwrap_or_else(|| {
+                let dice = found.dice.of_name(container).of(instance.into());
+                dice.draw(Decides::Start, range)
+            });
         match delay {
             Duration::ZERO => self.0.started(&mut sim, group, index, instance, now),
             delay => self.0.later(
@@ -267,11 +275,12 @@ impl Runtime for Simulated {
 
     fn pull_images(&self, pull: ImagePull) -> BoxFuture<'static, Result<(), PullFailed>> {
         let drawn = {
-            let mut sim = self.0.sim();
+            let sim = self.0.sim();
             let range = sim.scenario.pull_ms;
+            let dice = pull.images.iter().fold(sim.dice, |dice, image| dice.of_name(image));
             let by_size = sim.scenario.images.as_ref();
             let images = pull.images.iter().map(String::as_str).collect();
-            by_size.map_or(Duration::ZERO, |sizes| sizes.pull(images)) + sim.draw(range)
+            by_size.map_or(Duration::ZERO, |sizes| sizes.pull(images)) + dice.draw(Decides::Pull, range)
         };
         let overrides = Overrides::of_tags(&pull.tags);
         let took = match pull.images.is_empty() {
