@@ -3,7 +3,7 @@
 
 use std::{
     net::IpAddr,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     task::{Context as TaskContext, Poll},
     time::Duration,
 };
@@ -16,6 +16,7 @@ use thiserror::Error;
 use crate::{
     api::{
         Answer, Context, Offer, Work,
+        bounds::Bounds,
         catalogue::{Reading, Verdict},
         codes,
         credentials::Credentials,
@@ -26,7 +27,7 @@ use crate::{
         table::Action,
     },
     clock::Clock,
-    config::{Config, Enforced, Limits},
+    config::{Config, Enforced, Limits, ParameterBounds},
     domain::{cloud::Cloud, ledger::Bill},
     exec::{self, Sessions},
     faults::{Facts, Fault, Faults, Target, When},
@@ -72,6 +73,7 @@ struct Inner {
     offer: Offer,
     verifier: Verifier,
     gate: Gate,
+    bounds: Mutex<ParameterBounds>,
     faults: Faults,
     journal: Journal,
     exec: Sessions,
@@ -86,6 +88,7 @@ impl App {
             offer: Offer::new(&config.region, config.currency),
             verifier: Verifier::new(config.access_keys.clone(), cloud.clock().clone()),
             gate: Gate::new(config.limits.enforced().rates),
+            bounds: Mutex::new(config.bounds),
             faults: Faults::new(config.seed),
             journal: Journal::new(config.journal_entries),
             exec: Sessions::new(config.exec_stdin_end),
@@ -158,6 +161,16 @@ impl App {
         let enforced = limits.enforced();
         self.0.cloud.state().enforce(enforced);
         self.0.gate.set_rates(enforced.rates);
+    }
+
+    /// How long lists and texts in parameters may be.
+    pub fn bounds(&self) -> ParameterBounds {
+        *self.0.bounds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sets that.
+    pub fn set_bounds(&self, bounds: ParameterBounds) {
+        *self.0.bounds.lock().unwrap_or_else(PoisonError::into_inner) = bounds;
     }
 
     /// Which limits are in force.
@@ -343,7 +356,7 @@ impl App {
             .handler
             .ok_or_else(|| ApiError::action_unsupported(action.name))?;
         let verdict = Verdict::of(action.name, &call.params)?;
-        let reader = Reader::new(&call.params);
+        let reader = Reader::new(&call.params).within(Bounds::of(self.bounds()));
         let (cloud, offer, exec) = (&self.0.cloud, &self.0.offer, &self.0.exec);
         let work = handler(Context {
             action: action.name,

@@ -24,6 +24,8 @@ pub struct Config {
     pub limits: Limits,
     /// What an update of the files of a ConfigFile volume does to the containers that mount it.
     pub config_update: ConfigUpdate,
+    /// How long lists and texts in parameters may be.
+    pub bounds: ParameterBounds,
     /// In which currency groups are billed.
     pub currency: Currency,
     /// How time passes.
@@ -54,6 +56,7 @@ impl Default for Config {
             scenario: Scenario::fast(),
             limits: Limits::Documented,
             config_update: ConfigUpdate::Restart,
+            bounds: ParameterBounds::Gateway,
             currency: Currency::Cny,
             clock: clock::Mode::Auto,
             seed: 1,
@@ -243,6 +246,32 @@ impl FromStr for ConfigUpdate {
             "restart" => Ok(Self::Restart),
             "refresh" => Ok(Self::Refresh),
             _ => Err(InvalidSetting("an update of config files means restart or refresh")),
+        }
+    }
+}
+
+/// How long lists and texts in parameters may be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ParameterBounds {
+    /// As ECI's gateway checks.
+    #[default]
+    Gateway,
+    /// As ECI's documents say: values of variables of 256 characters, commands of 20 items of 256, 10 arguments.
+    Documented,
+    /// Nothing but what memory needs.
+    None,
+}
+
+impl FromStr for ParameterBounds {
+    type Err = InvalidSetting;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "gateway" => Ok(Self::Gateway),
+            "documented" => Ok(Self::Documented),
+            "none" => Ok(Self::None),
+            _ => Err(InvalidSetting("bounds are gateway, documented or none")),
         }
     }
 }

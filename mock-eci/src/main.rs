@@ -15,7 +15,7 @@ use clap::{Parser, ValueEnum};
 use mock_eci::{
     Config, Server,
     clock::Mode,
-    config::{AccessKey, ConfigUpdate, Currency, Limits, RuntimeKind},
+    config::{AccessKey, ConfigUpdate, Currency, Limits, ParameterBounds, RuntimeKind},
     runtime::docker,
     scenario::Scenario,
 };
@@ -60,6 +60,10 @@ struct Args {
     /// Limits in force: documented (all that ECI documents), none, or a list of: rates, vcpu, caches.
     #[arg(long, env = "MOCK_ECI_LIMITS", default_value = "documented", help_heading = ACCOUNT)]
     limits: Limits,
+    /// How long lists and texts in parameters may be: gateway (as ECI's gateway checks), documented (as its documents say) or
+    /// none.
+    #[arg(long, env = "MOCK_ECI_BOUNDS", default_value = "gateway", help_heading = ACCOUNT)]
+    bounds: ParameterBounds,
 
     /// What runs containers: nothing (their life is simulated), or Docker or podman at DOCKER_HOST.
     #[arg(long, env = "MOCK_ECI_RUNTIME", value_enum, default_value_t = RuntimeArg::Simulated, help_heading = GROUPS)]
@@ -170,6 +174,7 @@ impl Args {
             region,
             currency,
             limits,
+            bounds,
             runtime,
             scenario,
             seed,
@@ -211,6 +216,7 @@ impl Args {
             scenario: Scenario::load(&scenario).context("--scenario (MOCK_ECI_SCENARIO) cannot be read")?,
             limits,
             config_update,
+            bounds,
             currency,
             clock: if stepped { Mode::Stepped } else { Mode::Auto },
             seed: seed.unwrap_or_else(rand::random),

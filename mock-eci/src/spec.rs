@@ -3,7 +3,12 @@
 //! The API decodes it, the domain keeps and echoes it, a runtime carries it out. Values that may be secrets are
 //! [`Secret`], so that `Debug` (and with it every log line) shows their length only.
 
-use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -124,6 +129,12 @@ pub struct GroupSpec {
     /// `InstanceType`, where the group was bought by it.
     #[serde(default)]
     pub instance_type: Option<String>,
+    /// `ComputeCategory`, the first of those asked for.
+    #[serde(default)]
+    pub compute_category: ComputeCategory,
+    /// Addresses beside the one every group has.
+    #[serde(default)]
+    pub network: Network,
     /// Where the group may go; `zone_id` and `vswitch_id` say where it went.
     #[serde(default)]
     pub wishes: Wishes,
@@ -188,6 +199,42 @@ impl GroupSpec {
     pub fn tag(&self, key: &str) -> Option<&str> {
         self.tags.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str())
     }
+}
+
+/// A class of groups with a price of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ComputeCategory {
+    /// The usual one.
+    #[default]
+    General,
+    /// Cheaper.
+    Economy,
+}
+
+impl ComputeCategory {
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::General => "general",
+            Self::Economy => "economy",
+        }
+    }
+
+    /// The one of this word.
+    pub fn find(word: &str) -> Option<Self> {
+        [Self::General, Self::Economy].into_iter().find(|c| c.as_str() == word)
+    }
+}
+
+/// Addresses that were asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Network {
+    /// `PrivateIpAddress`.
+    pub private_ip: Option<Ipv4Addr>,
+    /// Whether it has a public address (`EipInstanceId`, `AutoCreateEip`).
+    pub public: bool,
+    /// Whether it has an IPv6 address (`Ipv6AddressCount`).
+    pub ipv6: bool,
 }
 
 /// The resolver inside a group.
@@ -261,6 +308,9 @@ pub struct ContainerSpec {
     pub pull_policy: PullPolicy,
     /// `Cpu` in milli-vCPU and `Memory` in MiB of this container; 0 = not given, it shares the group's.
     pub size: Size,
+    /// `Gpu`.
+    #[serde(default)]
+    pub gpus: u32,
     /// `Command.M`; empty = the image's entrypoint.
     pub command: Vec<String>,
     /// `Arg.M`; empty = the image's (or none, where `command` is given, as in Kubernetes).
@@ -415,6 +465,59 @@ pub enum VolumeSource {
         /// The files.
         files: Vec<ConfigFile>,
     },
+    /// Storage outside of the group. No runtime here has any; see [`Runtime::lacks`](crate::runtime::Runtime::lacks).
+    External(ExternalVolume),
+}
+
+/// Storage outside of a group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ExternalVolume {
+    /// `NFSVolume`.
+    Nfs {
+        /// `Server`.
+        server: String,
+        /// `Path`.
+        path: String,
+        /// `ReadOnly`.
+        read_only: bool,
+    },
+    /// `FlexVolume`.
+    Flex {
+        /// `Driver`: `alicloud/disk`, `alicloud/nas` or `alicloud/oss`.
+        driver: String,
+        /// `FsType`.
+        fs_type: String,
+        /// `Options`: a JSON object, as the caller wrote it. It may hold keys of a bucket.
+        options: Secret,
+    },
+    /// `DiskVolume`.
+    Disk {
+        /// `DiskId`; empty = a new one.
+        disk_id: String,
+        /// `DiskSize` in GiB.
+        size_gib: u64,
+        /// `FsType`.
+        fs_type: String,
+    },
+    /// `HostPathVolume`.
+    HostPath {
+        /// `Path`.
+        path: String,
+        /// `Type`: `Directory`, `File` or empty.
+        kind: String,
+    },
+}
+
+impl ExternalVolume {
+    /// `Type` on the wire.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Nfs { .. } => "NFSVolume",
+            Self::Flex { .. } => "FlexVolume",
+            Self::Disk { .. } => "DiskVolume",
+            Self::HostPath { .. } => "HostPathVolume",
+        }
+    }
 }
 
 /// One file of a [`VolumeSource::ConfigFile`]. `Debug` shows its size only.

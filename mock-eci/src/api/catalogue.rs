@@ -16,10 +16,10 @@ pub static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| {
 pub enum Status {
     /// The operation reads it.
     Done,
-    /// Accepted without effect, and why.
-    Ignored(&'static str),
-    /// Answered with `UnsupportedParameter`, and why.
-    Refused(&'static str),
+    /// Accepted without effect.
+    Ignored,
+    /// Answered with `UnsupportedParameter`.
+    Refused,
     /// Of an operation that is not supported.
     Todo,
 }
@@ -31,6 +31,8 @@ pub struct Parameter {
     pub name: &'static str,
     /// What becomes of it.
     pub status: Status,
+    /// Why it is ignored or refused, or what a parameter that is done does less than at ECI; often nothing.
+    pub why: &'static str,
 }
 
 /// All parameters of all operations.
@@ -73,17 +75,17 @@ impl Catalogue {
                 None => (rest.trim(), ""),
             };
             let status = match (word, why) {
-                ("done", "") => Status::Done,
+                ("done", _) => Status::Done,
                 ("todo", "") => Status::Todo,
                 ("ignored" | "refused", "") => return wrong("it says no why"),
-                ("ignored", why) => Status::Ignored(why),
-                ("refused", why) => Status::Refused(why),
+                ("ignored", _) => Status::Ignored,
+                ("refused", _) => Status::Refused,
                 _ => return wrong("no such status, or a why where none belongs"),
             };
             if list.iter().any(|p| p.name == name) {
                 return wrong("given twice");
             }
-            list.push(Parameter { name, status });
+            list.push(Parameter { name, status, why });
         }
         for list in catalogue.actions.values_mut().chain([&mut catalogue.everywhere]) {
             list.sort_by_key(|p| p.name);
@@ -151,11 +153,11 @@ impl Verdict {
     pub fn of(action: &str, params: &Params) -> Result<Self, ApiError> {
         let find = |(name, value): (&str, &str)| {
             if protocol::PARAMETERS.contains(&name) {
-                return Ok(Some(Status::Ignored("of the protocol")));
+                return Ok(Some(Status::Ignored));
             }
-            match CATALOGUE.find(action, name).map(|p| p.status) {
-                Some(Status::Refused(why)) if !value.is_empty() => Err(ApiError::unsupported(name, why)),
-                status => Ok(status),
+            match CATALOGUE.find(action, name) {
+                Some(p) if p.status == Status::Refused && !value.is_empty() => Err(ApiError::unsupported(name, p.why)),
+                parameter => Ok(parameter.map(|p| p.status)),
             }
         };
         params.iter().map(find).collect::<Result<_, _>>().map(Self)
@@ -168,7 +170,7 @@ impl Verdict {
             match (status, read) {
                 (None, _) => reading.unknown.push(name.to_owned()),
                 (Some(Status::Done), false) => reading.unread.push(name.to_owned()),
-                (Some(Status::Ignored(_) | Status::Todo), true) if !protocol::PARAMETERS.contains(&name) => {
+                (Some(Status::Ignored | Status::Todo), true) if !protocol::PARAMETERS.contains(&name) => {
                     reading.misread.push(name.to_owned());
                 }
                 _ => {}
@@ -252,7 +254,7 @@ mod tests {
             ("done A", "outside"),
             ("[A]\ndone\n", "not a status"),
             ("[A]\nignored B\n", "no why"),
-            ("[A]\ndone B: because\n", "no such status"),
+            ("[A]\ntodo B: because\n", "no such status"),
             ("[A]\ndone B\nignored B: x\n", "twice"),
             ("[A]\n[A]\n", "second section"),
         ] {

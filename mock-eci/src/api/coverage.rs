@@ -17,7 +17,7 @@ const HEAD: &str = "# What of ECI is in mock-eci
 
 Every operation of ECI 2018-08-08 and each of its parameters.
 
-- **done**: it does what ECI does. What ECI only keeps and shows again, is validated, kept and shown again.
+- **done**: it does what ECI does; what ECI only keeps and shows again, is validated, kept and shown again. A remark says what is less than at ECI.
 - **ignored**: accepted without any effect.
 - **refused**: given a value it is answered `UnsupportedParameter` (400), which names it.
 
@@ -43,8 +43,8 @@ pub fn document() -> String {
         supported(old),
         old.len(),
         parameters(|s| *s == Status::Done),
-        parameters(|s| matches!(s, Status::Ignored(_))),
-        parameters(|s| matches!(s, Status::Refused(_))),
+        parameters(|s| *s == Status::Ignored),
+        parameters(|s| *s == Status::Refused),
     );
     for action in current.iter().chain(old) {
         row(&mut out, action);
@@ -70,8 +70,8 @@ fn row(out: &mut String, action: &Action) {
             action.name.to_ascii_lowercase(),
             count(|s| *s == Status::Done),
             parameters.len(),
-            count(|s| matches!(s, Status::Ignored(_))),
-            count(|s| matches!(s, Status::Refused(_))),
+            count(|s| *s == Status::Ignored),
+            count(|s| *s == Status::Refused),
         ),
     };
 }
@@ -82,34 +82,26 @@ fn section(out: &mut String, action: &Action) {
     if action.post_only {
         out.push_str("POST only.\n\n");
     }
-    let _ = writeln!(out, "Done: {}.", names(parameters, |p| p.status == Status::Done));
-    let whys = |why: fn(&Status) -> Option<&'static str>| {
-        let mut whys: Vec<&str> = Vec::new();
-        for text in parameters.iter().filter_map(|p| why(&p.status)) {
-            if !whys.contains(&text) {
-                whys.push(text);
+    let plain = names(parameters, |p| p.status == Status::Done && p.why.is_empty());
+    let _ = writeln!(out, "Done: {plain}.");
+    let mut notes: Vec<(Status, &str, &str)> = Vec::new();
+    for (status, word) in [
+        (Status::Done, "done"),
+        (Status::Ignored, "ignored"),
+        (Status::Refused, "refused"),
+    ] {
+        for p in parameters.iter().filter(|p| p.status == status && !p.why.is_empty()) {
+            if !notes.contains(&(status, word, p.why)) {
+                notes.push((status, word, p.why));
             }
         }
-        whys
-    };
-    let ignored = whys(|s| match s {
-        Status::Ignored(why) => Some(why),
-        _ => None,
-    });
-    let refused = whys(|s| match s {
-        Status::Refused(why) => Some(why),
-        _ => None,
-    });
-    if !ignored.is_empty() || !refused.is_empty() {
+    }
+    if !notes.is_empty() {
         out.push('\n');
     }
-    for why in ignored {
-        let names = names(parameters, |p| p.status == Status::Ignored(why));
-        let _ = writeln!(out, "- ignored ({why}): {names}");
-    }
-    for why in refused {
-        let names = names(parameters, |p| p.status == Status::Refused(why));
-        let _ = writeln!(out, "- refused ({why}): {names}");
+    for (status, word, why) in notes {
+        let names = names(parameters, |p| p.status == status && p.why == why);
+        let _ = writeln!(out, "- {word} ({why}): {names}");
     }
 }
 
@@ -159,6 +151,7 @@ mod tests {
         let parameters = ["A", "B.N", "C.N.X", "C.N.Y.N", "C.N.Z.P", "C.N.Z.Q"].map(|name| Parameter {
             name,
             status: Status::Done,
+            why: "",
         });
         let text = names(&parameters, |_| true);
         assert_eq!(text, "`A`, `B.N`, `C.N.{X, Y.N, Z.{P, Q}}`");

@@ -224,6 +224,59 @@ impl ApiError {
         Self::bad("InvalidParam.CpuOrMemorySpec", message)
     }
 
+    pub(crate) fn spot_size() -> Self {
+        Self::bad(
+            "InvalidSpotCpuMemorySpec",
+            "The specified Cpu and Memory are not sold as spot; take a pair that all regions sell.",
+        )
+    }
+
+    pub(crate) fn instance_type(name: &str) -> Self {
+        Self::bad(
+            "InvalidInstanceTypeForEciBuy",
+            format!("The specified InstanceType {name:?} cannot be bought for container groups."),
+        )
+    }
+
+    pub(crate) fn architecture(name: &str) -> Self {
+        Self::bad(
+            "InstanceTypeNotMatchCpuArch",
+            format!("The specified InstanceType {name:?} does not have the specified CpuArchitecture."),
+        )
+    }
+
+    pub(crate) fn instance_type_for_raid() -> Self {
+        Self::bad(
+            "InvalidInstanceTypeForRaid",
+            "A volume of Medium LocalRaid0 needs an InstanceType with local disks.",
+        )
+    }
+
+    pub(crate) fn conflict(one: &str, other: &str) -> Self {
+        Self::bad(
+            "FeatureBasedConstraintConflict",
+            format!("{one} and {other} exclude each other."),
+        )
+    }
+
+    pub(crate) fn only_for_invited(what: &str) -> Self {
+        Self::forbidden(
+            "Forbidden.OnlyForInvitedTest",
+            format!("{what} is for invited accounts only."),
+        )
+    }
+
+    pub(crate) fn disk_not_found(id: &str) -> Self {
+        Self::not_found("InvalidDiskId.NotFound", format!("The disk {id:?} does not exist."))
+    }
+
+    pub(crate) fn address_in_use() -> Self {
+        Self::bad(
+            "PrivateIpAddress.Already.InUse",
+            "The specified PrivateIpAddress is used by another group.",
+        )
+    }
+
     pub(crate) fn region(region: &str) -> Self {
         Self::not_found(
             "InvalidRegionId.NotFound",

@@ -4,6 +4,7 @@
 //! out one each (parse, call the domain, format), `view` renders the domain's records in the wire's words.
 
 mod actions;
+pub mod bounds;
 pub mod catalogue;
 pub mod codes;
 pub mod coverage;

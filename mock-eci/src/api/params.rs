@@ -6,7 +6,8 @@
 
 use std::{cell::Cell, cmp::Ordering, collections::BTreeMap};
 
-use super::error::ApiError;
+use super::{bounds::Bounds, error::ApiError};
+use crate::config::ParameterBounds;
 
 /// Most parameters one request may have: far above the largest legal one (20 containers of 240 variables).
 pub const MAX_PARAMETERS: usize = 20_000;
@@ -74,6 +75,7 @@ impl Params {
 pub struct Reader<'a> {
     params: &'a Params,
     read: Vec<Cell<bool>>,
+    bounds: &'static Bounds,
 }
 
 impl<'a> Reader<'a> {
@@ -82,7 +84,13 @@ impl<'a> Reader<'a> {
         Self {
             params,
             read: vec![Cell::new(false); params.pairs.len()],
+            bounds: Bounds::of(ParameterBounds::Gateway),
         }
+    }
+
+    /// The same, held to these bounds.
+    pub fn within(self, bounds: &'static Bounds) -> Self {
+        Self { bounds, ..self }
     }
 
     /// Everything.
@@ -90,6 +98,7 @@ impl<'a> Reader<'a> {
         Scope {
             pairs: &self.params.pairs,
             read: &self.read,
+            bounds: self.bounds,
             prefix: 0,
         }
     }
@@ -106,11 +115,17 @@ impl<'a> Reader<'a> {
 pub struct Scope<'a> {
     pairs: &'a [(Box<str>, Box<str>)],
     read: &'a [Cell<bool>],
+    bounds: &'static Bounds,
     /// Bytes of every name that belong to the prefix.
     prefix: usize,
 }
 
 impl<'a> Scope<'a> {
+    /// How long lists and texts may be.
+    pub fn bounds(&self) -> &'static Bounds {
+        self.bounds
+    }
+
     /// The full wire name of a member, for messages.
     pub fn name(&self, member: &str) -> String {
         match self.pairs.first() {
@@ -147,6 +162,7 @@ impl<'a> Scope<'a> {
         Scope {
             pairs: &self.pairs[from..to],
             read: &self.read[from..to],
+            bounds: self.bounds,
             prefix: self.prefix + member.len() + 1,
         }
     }
@@ -256,13 +272,14 @@ impl<'a> Scope<'a> {
             let scope = Scope {
                 pairs: &all.pairs[at..at + len],
                 read: &all.read[at..at + len],
+                bounds: self.bounds,
                 prefix: all.prefix + segment.len() + 1,
             };
             items.push((index, scope));
             at += len;
         }
         if items.len() > limit {
-            return Err(ApiError::invalid(
+            return Err(ApiError::value_exceeded(
                 &self.name(member),
                 format_args!("at most {limit} items are allowed"),
             ));
@@ -316,6 +333,21 @@ impl<'a> Scope<'a> {
         Ok(map)
     }
 
+    /// The same where each item may have so many characters.
+    ///
+    /// # Errors
+    /// As [`Scope::list`], and `InvalidParameter.ValueExceeded`.
+    pub fn short_texts(&self, member: &str, limit: usize, chars: usize) -> Result<Vec<String>, ApiError> {
+        let texts = self.texts(member, limit)?;
+        match texts.iter().any(|text| longer(text, chars)) {
+            true => Err(ApiError::value_exceeded(
+                &self.name(member),
+                format_args!("each item may have {chars} characters"),
+            )),
+            false => Ok(texts.into_iter().map(str::to_owned).collect()),
+        }
+    }
+
     /// A list of text pairs, `member.N.Key` and `member.N.Value` (or other names).
     ///
     /// # Errors
@@ -362,6 +394,11 @@ impl<'a> Scope<'a> {
         }
         Ok(Some(items))
     }
+}
+
+/// Whether a text has more characters than that.
+pub fn longer(text: &str, chars: usize) -> bool {
+    text.len() > chars && text.chars().count() > chars
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The handle on the domain: what the API and steering call, and the task that feeds it with events and timers.
 
 use std::{
+    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -11,6 +12,7 @@ use tokio::sync::{Notify, mpsc};
 use super::{
     container::{State as ContainerState, Terminated},
     lifecycle::Status,
+    price::Tariff,
     query::{Filter, Page, PageToken},
     resources::{
         Account, Quotas,
@@ -71,6 +73,8 @@ pub enum Refused {
     NoImageCache,
     /// The image cache it names is not Ready, but this.
     ImageCacheStatus(image_cache::Status),
+    /// Another group has the address it asks for.
+    AddressInUse,
 }
 
 /// Why a group is not updated.
@@ -205,6 +209,11 @@ impl Cloud {
         }
         if state.used_milli_cpu() + spec.size.milli_cpu > state.quota_milli_cpu() {
             return Err(Refused::Quota);
+        }
+        if let Some(ip) = spec.network.private_ip
+            && state.has_address(IpAddr::V4(ip))
+        {
+            return Err(Refused::AddressInUse);
         }
         let told = state.place(&mut spec, now).map_err(Refused::Nowhere)?;
         let cached = state.image_cache_for(&spec, now).map_err(|none| match none {
@@ -481,14 +490,11 @@ impl Cloud {
         true
     }
 
-    /// Spot price and list price of one hour of a size in a zone now, in 10⁻⁹ of the currency unit.
-    pub fn spot_price(&self, zone: &str, size: Size) -> (u64, u64) {
+    /// Spot price of one hour of a size in a zone now, in 10⁻⁹ of the currency unit.
+    pub fn spot_price(&self, tariff: Tariff, zone: &str, size: Size) -> u64 {
         let now = self.0.clock.now();
-        let state = self.state();
-        (
-            state.ledger.market.price_nano_per_hour(zone, size, now),
-            state.ledger.market.list_nano_per_hour(size),
-        )
+        let market = &self.state().ledger.market;
+        market.tariff_nano_per_hour(tariff, zone, size, now)
     }
 
     /// Ends the containers of one group as its owner cannot: steering's hand on the runtime.

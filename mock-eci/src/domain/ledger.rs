@@ -13,7 +13,7 @@ use std::collections::{HashMap, VecDeque};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{lifecycle::Status, price::Rates, spot::SpotMarket};
+use super::{lifecycle::Status, price::Tariff, spot::SpotMarket};
 use crate::{
     config::Currency,
     spec::{GroupId, Size},
@@ -49,6 +49,8 @@ pub struct Entry {
     pub size: Size,
     /// Sizes it had before, and until when.
     pub past_sizes: Vec<(Timestamp, Size)>,
+    /// By which list it is paid.
+    pub tariff: Tariff,
     /// For spot groups.
     pub spot: Option<SpotTerms>,
     /// When it was created.
@@ -156,11 +158,13 @@ impl Ledger {
                         let protected = u64::try_from(hour).is_ok_and(|hour| hour < terms.protected_hours);
                         let begins = Timestamp::from_second(created + hour * HOUR).unwrap_or(entry.created_at);
                         let priced_at = if protected { bought } else { begins.max(bought) };
-                        let rate = self.market.price_nano_per_hour(&terms.zone, size, priced_at);
+                        let rate = self
+                            .market
+                            .tariff_nano_per_hour(entry.tariff, &terms.zone, size, priced_at);
                         (until.min(created + (hour + 1) * HOUR), Some(rate))
                     }
                 };
-                segments.add(self.segment(size, (from, to), rate));
+                segments.add(self.segment(entry.tariff, size, (from, to), rate));
                 from = to;
             }
             bought = Timestamp::from_second(until).unwrap_or(bought);
@@ -168,10 +172,10 @@ impl Ledger {
         segments.0
     }
 
-    fn segment(&self, size: Size, (from, to): (i64, i64), spot_nano_per_hour: Option<u64>) -> Segment {
+    fn segment(&self, tariff: Tariff, size: Size, (from, to): (i64, i64), spot_nano_per_hour: Option<u64>) -> Segment {
         let seconds = u64::try_from(to.saturating_sub(from)).unwrap_or(0);
         let amount_nano = match spot_nano_per_hour {
-            None => Rates::of(self.currency).amount_nano(size, seconds),
+            None => tariff.amount_nano(self.currency, size, seconds),
             Some(rate) => {
                 let hour = u128::from(HOUR.unsigned_abs());
                 let amount = (u128::from(rate) * u128::from(seconds) + hour / 2) / hour;

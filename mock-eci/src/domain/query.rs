@@ -26,6 +26,8 @@ pub struct Filter {
     pub security_group_id: Option<String>,
     /// Resource group.
     pub resource_group_id: Option<String>,
+    /// Compute category, by its word.
+    pub compute_category: Option<String>,
 }
 
 impl Filter {
@@ -49,6 +51,7 @@ impl Filter {
             && is(&self.vswitch_id, &spec.vswitch_id)
             && is(&self.security_group_id, &spec.security_group_id)
             && is(&self.resource_group_id, &spec.resource_group_id)
+            && is(&self.compute_category, spec.compute_category.as_str())
             && tags::has_all(&spec.tags, &self.tags)
     }
 }

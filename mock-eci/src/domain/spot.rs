@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::price::Rates;
+use super::price::{Rates, Tariff};
 use crate::{config::Currency, spec::Size};
 
 /// A price holds for one hour of the clock.
@@ -56,7 +56,16 @@ impl SpotMarket {
 
     /// Price of one hour of a size in a zone at a time, in 10⁻⁹ of the currency unit.
     pub fn price_nano_per_hour(&self, zone: &str, size: Size, at: Timestamp) -> u64 {
-        let list = self.list_nano_per_hour(size);
+        self.share_of_list(self.list_nano_per_hour(size), zone, size, at)
+    }
+
+    /// The same for what has a list price of its own.
+    pub fn tariff_nano_per_hour(&self, tariff: Tariff, zone: &str, size: Size, at: Timestamp) -> u64 {
+        let list = tariff.amount_nano(self.currency, size, HOUR.unsigned_abs());
+        self.share_of_list(list, zone, size, at)
+    }
+
+    fn share_of_list(&self, list: u64, zone: &str, size: Size, at: Timestamp) -> u64 {
         let price = u128::from(list) * u128::from(self.per_mille(zone, size, at)) * u128::from(self.factor(zone, at));
         let price = u64::try_from(price / 1_000_000).unwrap_or(u64::MAX);
         (price / STEP_NANO * STEP_NANO).clamp(STEP_NANO.min(list), list)

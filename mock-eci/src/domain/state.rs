@@ -22,6 +22,7 @@ use super::{
     group::Group,
     ledger::{Entry, Ledger, SpotTerms},
     lifecycle::Status,
+    price::Tariff,
     resources::{Account, Quotas},
     stock::Stock,
     tokens::Tokens,
@@ -200,6 +201,7 @@ impl State {
             tags: spec.tags.clone(),
             size: spec.size,
             past_sizes: Vec::new(),
+            tariff: Tariff::of(&spec),
             spot: spec.is_spot().then(|| SpotTerms {
                 zone: spec.zone_id.clone(),
                 protected_hours: spec.protected_hours(),

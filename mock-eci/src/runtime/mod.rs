@@ -45,8 +45,25 @@ pub mod simulated;
 /// Where a runtime reports to. Sending fails only when the server is gone; ignore that.
 pub type Events = mpsc::UnboundedSender<RuntimeEvent>;
 
+/// Something a runtime cannot do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lack {
+    /// Mount this volume.
+    Volume(String),
+    /// Give containers GPUs.
+    Gpu,
+    /// Give a group the address it asks for.
+    PrivateIpAddress,
+}
+
 /// Runs the containers of groups. See the module for the protocol.
 pub trait Runtime: Send + Sync + 'static {
+    /// What of a spec this runtime cannot do. Asked before a group is made: an error in the call is better than a group that
+    /// silently lacks something.
+    fn lacks(&self, _spec: &GroupSpec) -> Option<Lack> {
+        None
+    }
+
     /// Makes the group's network (and volumes), but starts none of its containers.
     fn launch(&self, launch: Launch);
 

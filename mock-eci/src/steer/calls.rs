@@ -11,7 +11,7 @@ use crate::{
         table::{ACTIONS, Action},
     },
     app::App,
-    config::Limits,
+    config::{Limits, ParameterBounds},
     faults::{Fault, MAX_PLANS, Plan},
 };
 
@@ -41,12 +41,13 @@ pub(super) static AREA: Area = Area {
         }),
         Route::post(
             "/mock/limits",
-            "puts limits in force or not: all of them, or call rates, the vCPU quota, the quotas of caches and the end of finished groups' records",
+            "puts limits in force or not: all of them, or call rates, the vCPU quota, the quotas of caches and the end of finished groups' records; `bounds` says how long lists and texts in parameters may be: `gateway`, `documented` or `none`",
             set_limits,
         )
         .bodies(&[
             r#"{"limits": "none"}"#,
             r#"{"limits": "documented"}"#,
+            r#"{"bounds": "documented"}"#,
             r#"{"rates": false, "vcpu": true, "caches": true, "retention": true}"#,
         ]),
         Route::post(
@@ -125,6 +126,7 @@ fn rate(rate: Rate) -> Value {
 pub(super) fn limits(app: &App) -> Value {
     let rules = app.gate().rules();
     let mut limits = json!(app.enforced());
+    limits["bounds"] = json!(app.bounds());
     limits["per-action"] = ACTIONS
         .iter()
         .map(|action| (action.name.to_owned(), rules.rate(action).map_or(Value::Null, rate)))
@@ -138,6 +140,7 @@ fn set_limits(call: &Call<'_>) -> Reply {
     #[serde(deny_unknown_fields)]
     struct Body {
         limits: Option<Limits>,
+        bounds: Option<ParameterBounds>,
         rates: Option<bool>,
         vcpu: Option<bool>,
         caches: Option<bool>,
@@ -151,6 +154,9 @@ fn set_limits(call: &Call<'_>) -> Reply {
     set(&mut enforced.caches, body.caches);
     set(&mut enforced.retention, body.retention);
     call.app.set_limits(Limits::Only(enforced));
+    if let Some(bounds) = body.bounds {
+        call.app.set_bounds(bounds);
+    }
     Ok(limits(call.app))
 }
 

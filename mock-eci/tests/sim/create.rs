@@ -201,8 +201,8 @@ async fn refusals() {
             "InvalidParameter.CPU.Memory",
         ),
         (vec![("Cpu", "much")], 400, "InvalidParameter"),
-        (vec![("InstanceType", "ecs.c6.large")], 400, "UnsupportedParameter"),
-        (vec![("Container.1.Gpu", "1")], 400, "UnsupportedParameter"),
+        (vec![("GpuDriverVersion", "tesla=470.82.01")], 400, "InvalidParameter"),
+        (vec![("Container.1.Gpu", "1")], 400, "InvalidParameter"),
         (vec![("RestartPolicy", "Sometimes")], 400, "InvalidParameter"),
         (vec![("SpotStrategy", "SpotWithPriceLimit")], 400, "MissingParameter"),
         (vec![("ZoneId", "cn-hangzhou-z")], 403, "Zone.NotOnSale"),
@@ -226,7 +226,7 @@ async fn refusals() {
         (
             vec![("Volume.1.Name", "v"), ("Volume.1.Type", "NFSVolume")],
             400,
-            "UnsupportedParameter",
+            "MissingParameter",
         ),
         (
             vec![("Volume.1.Name", "v"), ("Volume.1.Type", "Attic")],

@@ -73,7 +73,7 @@ async fn parameters_out_of_bounds_are_refused_by_name() {
         (
             "CreateContainerGroup",
             format!("RegionId=cn-hangzhou&ContainerGroupName=web{containers}"),
-            "InvalidParameter",
+            "InvalidParameter.ValueExceeded",
             "Container",
         ),
         (

@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::{
     api::{Context, Work, decode, error::ApiError, response::answer},
     domain::{cloud::Refused, stock::Nowhere},
+    runtime::Lack,
     spec::GroupId,
 };
 
@@ -20,6 +21,9 @@ pub(in crate::api) fn call(context: Context<'_>) -> Result<Work, ApiError> {
     let scope = context.scope;
     let token = context.client_token()?;
     let spec = decode::group_spec(scope, context.region())?;
+    if let Some(lack) = context.cloud.runtime().lacks(&spec) {
+        return Err(unsupported(&lack));
+    }
     if scope.boolean("DryRun")? == Some(true) {
         return Err(ApiError::dry_run());
     }
@@ -27,6 +31,7 @@ pub(in crate::api) fn call(context: Context<'_>) -> Result<Work, ApiError> {
         Refused::Quota => ApiError::quota("vCPU"),
         Refused::TokenMismatch => ApiError::idempotent_mismatch(),
         Refused::TokenProcessing => ApiError::last_token_processing(),
+        Refused::AddressInUse => ApiError::address_in_use(),
         Refused::Nowhere(Nowhere::NoStock) => ApiError::no_stock(),
         Refused::Nowhere(Nowhere::NoAddress) => ApiError::no_address(),
         Refused::Nowhere(Nowhere::ZoneMismatch) => ApiError::zone_mismatch(),
@@ -40,4 +45,17 @@ pub(in crate::api) fn call(context: Context<'_>) -> Result<Work, ApiError> {
     })?;
     answer.processing = created.processing;
     Ok(Work::Done(answer))
+}
+
+/// What the runtime that is used here cannot do, though ECI can.
+fn unsupported(lack: &Lack) -> ApiError {
+    const WHY: &str = "this runtime does not have it";
+    match lack {
+        Lack::Volume(name) => ApiError::unsupported(
+            "Volume.Type",
+            format_args!("{WHY} (volume {name:?}); it has EmptyDirVolume and ConfigFileVolume"),
+        ),
+        Lack::Gpu => ApiError::unsupported("Container.Gpu", WHY),
+        Lack::PrivateIpAddress => ApiError::unsupported("PrivateIpAddress", WHY),
+    }
 }

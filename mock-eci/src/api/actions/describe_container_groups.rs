@@ -25,6 +25,7 @@ pub(in crate::api) fn call(context: Context<'_>) -> Result<Work, ApiError> {
         name: scope.filled("ContainerGroupName").map(str::to_owned),
         security_group_id: scope.filled("SecurityGroupId").map(str::to_owned),
         status: listing::status(scope)?,
+        compute_category: scope.filled("ComputeCategory").map(str::to_owned),
         ..listing::filter(scope, 20)?
     };
     let (limit, from) = (listing::limit(scope, 20)?, listing::next_token(scope)?);

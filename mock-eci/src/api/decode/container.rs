@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use super::bounds;
 use crate::{
-    api::{error::ApiError, params::Scope},
+    api::{
+        error::ApiError,
+        params::{Scope, longer},
+    },
     spec::{ContainerSpec, EnvValue, EnvVar, Handler, Mount, Probe, PullPolicy, Secret, Security, Size, VolumeSpec},
 };
 
@@ -23,16 +25,8 @@ pub(super) fn container(scope: Scope<'_>, is_init: bool, volumes: &[VolumeSpec])
             "it must be an image reference of 1 to 255 characters",
         ));
     }
-    if scope.integer("Gpu", 0..=64)?.unwrap_or(0) > 0 {
-        return Err(ApiError::unsupported(&scope.name("Gpu"), "there are no GPUs here"));
-    }
-    let texts = |member: &str| -> Result<Vec<String>, ApiError> {
-        Ok(scope
-            .texts(member, bounds::ARGUMENTS)?
-            .into_iter()
-            .map(str::to_owned)
-            .collect())
-    };
+    let bounds = scope.bounds();
+    let gpus = scope.integer("Gpu", 0..=64)?.unwrap_or(0);
     let spec = ContainerSpec {
         name: name.to_owned(),
         image: image.to_owned(),
@@ -41,8 +35,9 @@ pub(super) fn container(scope: Scope<'_>, is_init: bool, volumes: &[VolumeSpec])
             milli_cpu: scope.decimal("Cpu", 1_000)?.unwrap_or(0),
             memory_mib: scope.decimal("Memory", 1_024)?.unwrap_or(0),
         },
-        command: texts("Command")?,
-        args: texts("Arg")?,
+        gpus: u32::try_from(gpus).unwrap_or(u32::MAX),
+        command: command(scope, "Command")?,
+        args: scope.short_texts("Arg", bounds.arguments, usize::MAX)?,
         working_dir: scope.filled("WorkingDir").unwrap_or_default().to_owned(),
         env: environment(scope)?,
         hide_env: scope.boolean("EnvironmentVarHide")?.unwrap_or(false),
@@ -68,6 +63,12 @@ pub(super) fn container(scope: Scope<'_>, is_init: bool, volumes: &[VolumeSpec])
     })
 }
 
+/// The items of a command line.
+fn command(scope: Scope<'_>, member: &str) -> Result<Vec<String>, ApiError> {
+    let bounds = scope.bounds();
+    scope.short_texts(member, bounds.command, bounds.command_chars)
+}
+
 /// Kubernetes' DNS label, which is what container names are there.
 fn is_label(name: &str) -> bool {
     name.len() <= 63
@@ -91,7 +92,7 @@ fn pull_policy(scope: Scope<'_>) -> Result<PullPolicy, ApiError> {
 }
 
 fn environment(scope: Scope<'_>) -> Result<Vec<EnvVar>, ApiError> {
-    let items = scope.list("EnvironmentVar", bounds::VARIABLES)?;
+    let items = scope.list("EnvironmentVar", scope.bounds().variables)?;
     items
         .into_iter()
         .map(|item| {
@@ -104,7 +105,7 @@ fn environment(scope: Scope<'_>) -> Result<Vec<EnvVar>, ApiError> {
                 ));
             }
             let value = match item.filled("FieldRef.FieldPath") {
-                None => EnvValue::Literal(Secret(item.text("Value").unwrap_or_default().to_owned())),
+                None => EnvValue::Literal(Secret(variable(item)?.to_owned())),
                 Some("status.podIP") => EnvValue::PodIp,
                 Some(_) => {
                     return Err(ApiError::invalid(
@@ -121,8 +122,20 @@ fn environment(scope: Scope<'_>) -> Result<Vec<EnvVar>, ApiError> {
         .collect()
 }
 
+fn variable(item: Scope<'_>) -> Result<&str, ApiError> {
+    let chars = item.bounds().variable_chars;
+    let value = item.text("Value").unwrap_or_default();
+    match longer(value, chars) {
+        true => Err(ApiError::value_exceeded(
+            &item.name("Value"),
+            format_args!("it may have {chars} characters"),
+        )),
+        false => Ok(value),
+    }
+}
+
 fn ports(scope: Scope<'_>) -> Result<Vec<(u16, String)>, ApiError> {
-    let items = scope.list("Port", bounds::PORTS)?;
+    let items = scope.list("Port", scope.bounds().ports)?;
     items
         .into_iter()
         .map(|item| {
@@ -139,7 +152,7 @@ fn ports(scope: Scope<'_>) -> Result<Vec<(u16, String)>, ApiError> {
 }
 
 fn mounts(scope: Scope<'_>, volumes: &[VolumeSpec]) -> Result<Vec<Mount>, ApiError> {
-    let items = scope.list("VolumeMount", bounds::MOUNTS)?;
+    let items = scope.list("VolumeMount", scope.bounds().mounts)?;
     items
         .into_iter()
         .map(|item| {
@@ -230,12 +243,7 @@ fn probe(scope: Scope<'_>) -> Result<Option<Probe>, ApiError> {
     }
     let (exec, http, tcp) = (scope.sub("Exec"), scope.sub("HttpGet"), scope.sub("TcpSocket"));
     let handler = match (exec.is_empty(), http.is_empty(), tcp.is_empty()) {
-        (false, true, true) => Handler::Exec(
-            exec.texts("Command", bounds::ARGUMENTS)?
-                .into_iter()
-                .map(str::to_owned)
-                .collect(),
-        ),
+        (false, true, true) => Handler::Exec(command(exec, "Command")?),
         (true, false, true) => Handler::HttpGet {
             host: String::new(),
             path: http.filled("Path").unwrap_or("/").to_owned(),
@@ -277,12 +285,12 @@ fn probe(scope: Scope<'_>) -> Result<Option<Probe>, ApiError> {
 
 fn hook(scope: Scope<'_>, prefix: &str) -> Result<Option<Handler>, ApiError> {
     let name = |member: &str| format!("{prefix}{member}");
-    let exec = scope.texts(&name("Exec"), bounds::ARGUMENTS)?;
+    let exec = command(scope, &name("Exec"))?;
     let http = scope.filled(&name("HttpGetPort"));
     let tcp = scope.filled(&name("TcpSocketPort"));
     match (exec.is_empty(), http, tcp) {
         (true, None, None) => Ok(None),
-        (false, None, None) => Ok(Some(Handler::Exec(exec.into_iter().map(str::to_owned).collect()))),
+        (false, None, None) => Ok(Some(Handler::Exec(exec))),
         (true, Some(_), None) => Ok(Some(Handler::HttpGet {
             host: scope.filled(&name("HttpGetHost")).unwrap_or_default().to_owned(),
             path: scope.filled(&name("HttpGetPath")).unwrap_or("/").to_owned(),

@@ -2,11 +2,10 @@
 
 use std::{collections::HashSet, net::IpAddr, time::Duration};
 
-use super::{bounds, container, volume};
+use super::{container, network, purchase, volume};
 use crate::{
     api::{error::ApiError, params::Scope},
-    domain::size,
-    spec::{ContainerSpec, Dns, GroupSpec, HostAlias, RegistryCredential, RestartPolicy, Secret, Size, Wishes},
+    spec::{ContainerSpec, Dns, GroupSpec, HostAlias, RegistryCredential, RestartPolicy, Secret, Wishes},
 };
 
 /// Where groups are made.
@@ -39,27 +38,10 @@ pub(in crate::api) fn group_spec(scope: Scope<'_>, region: Region<'_>) -> Result
         return Err(ApiError::duplicated_name(&twice.name));
     }
 
-    let spot_strategy = scope.filled("SpotStrategy").unwrap_or("NoSpot");
-    let spot_price_limit = scope.filled("SpotPriceLimit").map(str::to_owned);
-    scope.decimal("SpotPriceLimit", 1_000)?;
-    match spot_strategy {
-        "NoSpot" | "SpotAsPriceGo" => {}
-        "SpotWithPriceLimit" if spot_price_limit.is_some() => {}
-        "SpotWithPriceLimit" => return Err(ApiError::missing("SpotPriceLimit")),
-        _ => {
-            return Err(ApiError::invalid(
-                "SpotStrategy",
-                "it must be NoSpot, SpotAsPriceGo or SpotWithPriceLimit",
-            ));
-        }
-    }
-    let (asked, size) = group_size(
-        scope,
-        region.id,
-        &init_containers,
-        &containers,
-        spot_strategy != "NoSpot",
-    )?;
+    let (spot_strategy, spot_price_limit) = purchase::spot(scope)?;
+    let spot = spot_strategy != "NoSpot";
+    let bought = purchase::purchase(scope, region, &init_containers, &containers, spot)?;
+    unused(scope)?;
 
     let wishes = wishes(scope)?;
 
@@ -69,10 +51,12 @@ pub(in crate::api) fn group_spec(scope: Scope<'_>, region: Region<'_>) -> Result
         vswitch_id: wishes.vswitch_ids.first().cloned().unwrap_or_default(),
         security_group_id: scope.filled("SecurityGroupId").unwrap_or("sg-default").to_owned(),
         resource_group_id: scope.filled("ResourceGroupId").unwrap_or_default().to_owned(),
-        size,
-        asked,
+        size: bought.size,
+        asked: bought.asked,
+        compute_category: bought.category,
+        network: network::network(scope)?,
         wishes,
-        instance_type: None,
+        instance_type: bought.instance_type,
         spot_duration: scope.integer("SpotDuration", 0..=1_000_000)?.map(i64::unsigned_abs),
         max_pending: scope
             .integer("MaxPendingMinute", 1..=1_000_000)?
@@ -85,7 +69,7 @@ pub(in crate::api) fn group_spec(scope: Scope<'_>, region: Region<'_>) -> Result
         active_deadline: seconds(scope, "ActiveDeadlineSeconds")?,
         termination_grace: seconds(scope, "TerminationGracePeriodSeconds")?.unwrap_or(Duration::from_secs(30)),
         spot_strategy: spot_strategy.to_owned(),
-        spot_price_limit,
+        spot_price_limit: spot_price_limit.map(str::to_owned),
         ram_role_name: scope.filled("RamRoleName").unwrap_or_default().to_owned(),
         share_process_namespace: scope.boolean("ShareProcessNamespace")?.unwrap_or(false),
         dns: dns(scope)?,
@@ -110,7 +94,7 @@ fn containers(
     volumes: &[crate::spec::VolumeSpec],
 ) -> Result<Vec<ContainerSpec>, ApiError> {
     scope
-        .list(list, bounds::CONTAINERS)?
+        .list(list, scope.bounds().containers)?
         .into_iter()
         .map(|c| container::container(c, is_init, volumes))
         .collect()
@@ -186,56 +170,50 @@ fn seconds(scope: Scope<'_>, name: &str) -> Result<Option<Duration>, ApiError> {
         .map(|s| Duration::from_secs(s.unsigned_abs())))
 }
 
-/// The size that is bought: the group's own values, or the sum of the containers' (and the largest init container), rounded
-/// up to what is sold: what was asked for, and what is bought.
-fn group_size(
-    scope: Scope<'_>,
-    region: &str,
-    inits: &[ContainerSpec],
-    containers: &[ContainerSpec],
-    spot: bool,
-) -> Result<(Size, Size), ApiError> {
-    let sum = containers.iter().fold(Size::default(), |sum, c| Size {
-        milli_cpu: sum.milli_cpu + c.size.milli_cpu,
-        memory_mib: sum.memory_mib + c.size.memory_mib,
-    });
-    let needed = inits.iter().fold(sum, |need, c| Size {
-        milli_cpu: need.milli_cpu.max(c.size.milli_cpu),
-        memory_mib: need.memory_mib.max(c.size.memory_mib),
-    });
-    let (cpu, memory) = (scope.decimal("Cpu", 1_000)?, scope.decimal("Memory", 1_024)?);
-    if cpu.is_some_and(|c| c < needed.milli_cpu) || memory.is_some_and(|m| m < needed.memory_mib) {
-        return Err(ApiError::size(
-            "The containers together ask for more than the Cpu and Memory of the group.",
-        ));
+/// Parameters that are checked and have nothing to act on: there is no registry of the enterprise edition, no clock and no
+/// kernel of the group's own.
+fn unused(scope: Scope<'_>) -> Result<(), ApiError> {
+    for server in scope.texts("NtpServer", scope.bounds().ntp_servers)? {
+        if !is_host_name(server) && server.parse::<IpAddr>().is_err() {
+            return Err(ApiError::invalid(
+                "NtpServer",
+                "it must be a host name or an IP address",
+            ));
+        }
     }
-    scope.boolean("OverheadReservationOption.EnableOverheadReservation")?;
-    let asked = Size {
-        milli_cpu: cpu.unwrap_or(needed.milli_cpu),
-        memory_mib: memory.unwrap_or(needed.memory_mib),
+    for registry in scope.list("AcrRegistryInfo", scope.bounds().credentials)? {
+        registry.texts("Domain", 100)?;
+        for member in ["InstanceId", "InstanceName", "RegionId", "ArnService", "ArnUser"] {
+            registry.text(member);
+        }
+    }
+    if scope
+        .filled("CorePattern")
+        .is_some_and(|pattern| pattern.starts_with('|'))
+    {
+        return Err(ApiError::invalid("CorePattern", "it must not begin with a pipe"));
+    }
+    let one_of = |name: &str, words: &[&str]| match scope.filled(name) {
+        Some(word) if !words.contains(&word) => Err(ApiError::invalid(
+            name,
+            format_args!("it must be one of {}", words.join(", ")),
+        )),
+        _ => Ok(()),
     };
-    Ok((asked, rounded(asked, region, spot)?))
-}
-
-/// The size that is bought for one that was asked for; nothing asked for is ECI's default.
-pub(super) fn rounded(asked: Size, region: &str, spot: bool) -> Result<Size, ApiError> {
-    if asked == Size::default() {
-        return Ok(size::DEFAULT);
-    }
-    size::round_up(asked, region, spot).ok_or_else(|| {
-        ApiError::size(format!(
-            "The specified Cpu {} and Memory {} GiB exceed every size on sale.",
-            asked.milli_cpu as f64 / 1000.0,
-            asked.memory_mib as f64 / 1024.0
-        ))
-    })
+    one_of("ImageAccelerateMode", &["nydus", "dadi", "p2p", "imc"])?;
+    one_of("DataCachePL", &["PL0", "PL1", "PL2", "PL3"])?;
+    scope.boolean("ContainerResourceView")?;
+    scope.boolean("DataCacheBurstingEnabled")?;
+    scope.integer("DataCacheProvisionedIops", 0..=50_000)?;
+    scope.text("DataCacheBucket");
+    Ok(())
 }
 
 pub(super) fn dns(scope: Scope<'_>) -> Result<Dns, ApiError> {
     let config = scope.sub("DnsConfig");
     let texts = |member: &str| -> Result<Vec<String>, ApiError> {
         Ok(config
-            .texts(member, bounds::DNS)?
+            .texts(member, scope.bounds().dns)?
             .into_iter()
             .map(str::to_owned)
             .collect())
@@ -248,7 +226,7 @@ pub(super) fn dns(scope: Scope<'_>) -> Result<Dns, ApiError> {
         ));
     }
     let searches = texts("Search")?;
-    let options = config.text_pairs("Option", ("Name", "Value"), bounds::DNS)?;
+    let options = config.text_pairs("Option", ("Name", "Value"), scope.bounds().dns)?;
     match scope.filled("DnsPolicy") {
         Some("None") if name_servers.is_empty() => Err(ApiError::invalid(
             "DnsConfig",
@@ -270,7 +248,7 @@ pub(super) fn dns(scope: Scope<'_>) -> Result<Dns, ApiError> {
 }
 
 fn host_aliases(scope: Scope<'_>) -> Result<Vec<HostAlias>, ApiError> {
-    let items = scope.list("HostAliase", bounds::HOST_ALIASES)?;
+    let items = scope.list("HostAliase", scope.bounds().host_aliases)?;
     items
         .into_iter()
         .map(|item| {
@@ -278,7 +256,7 @@ fn host_aliases(scope: Scope<'_>) -> Result<Vec<HostAlias>, ApiError> {
             let ip = ip
                 .parse()
                 .map_err(|_| ApiError::invalid(&item.name("Ip"), "it is not an IP address"))?;
-            let names = item.texts("Hostname", bounds::HOST_NAMES)?;
+            let names = item.texts("Hostname", scope.bounds().host_names)?;
             if let Some(bad) = names.iter().find(|n| !is_host_name(n)) {
                 return Err(ApiError::invalid(
                     &item.name("Hostname"),
@@ -299,13 +277,13 @@ fn is_host_name(name: &str) -> bool {
 }
 
 fn sysctls(scope: Scope<'_>) -> Result<Vec<(String, String)>, ApiError> {
-    let mut sysctls = scope.text_pairs("SecurityContext.Sysctl", ("Name", "Value"), bounds::SYSCTLS)?;
-    sysctls.extend(scope.text_pairs("HostSecurityContext.Sysctl", ("Name", "Value"), bounds::SYSCTLS)?);
+    let mut sysctls = scope.text_pairs("SecurityContext.Sysctl", ("Name", "Value"), scope.bounds().sysctls)?;
+    sysctls.extend(scope.text_pairs("HostSecurityContext.Sysctl", ("Name", "Value"), scope.bounds().sysctls)?);
     Ok(sysctls)
 }
 
 pub(in crate::api) fn registry_credentials(scope: Scope<'_>) -> Result<Vec<RegistryCredential>, ApiError> {
-    let items = scope.list("ImageRegistryCredential", bounds::CREDENTIALS)?;
+    let items = scope.list("ImageRegistryCredential", scope.bounds().credentials)?;
     items
         .into_iter()
         .map(|item| {
@@ -333,7 +311,7 @@ pub(in crate::api) fn insecure_registries(scope: Scope<'_>) -> Vec<String> {
 }
 
 pub(in crate::api) fn tags(scope: Scope<'_>) -> Result<Vec<(String, String)>, ApiError> {
-    let tags = scope.text_pairs("Tag", ("Key", "Value"), bounds::TAGS)?;
+    let tags = scope.text_pairs("Tag", ("Key", "Value"), scope.bounds().tags)?;
     let mut keys = HashSet::new();
     for (key, value) in &tags {
         let reserved = |text: &str| text.starts_with("acs:");

@@ -75,7 +75,7 @@ pub(in crate::api) fn updated_spec(
 
     // What the decoders of a create insist on is filled in where an increment may leave it out.
     let completed = completed(params, scope, incremental.then_some(old))?;
-    let reader = Reader::new(&completed);
+    let reader = Reader::new(&completed).within(scope.bounds());
     let spec = read(reader.root(), scope, region, old, incremental)?;
     for (name, _) in reader.reads().filter(|(_, read)| *read) {
         // It counts as read under the name it came by.
@@ -161,7 +161,7 @@ fn read(
                 None => spec.tags.push((key, value)),
             }
         }
-        if spec.tags.len() > super::bounds::TAGS {
+        if spec.tags.len() > scope.bounds().tags {
             return Err(ApiError::invalid("Tag", "a group may have at most 20 tags"));
         }
     }
@@ -183,7 +183,7 @@ fn completed(params: &Params, scope: Scope<'_>, old: Option<&GroupSpec>) -> Resu
     }
     if let Some(old) = old {
         for (list, known) in [("Container", &old.containers), ("InitContainer", &old.init_containers)] {
-            for item in scope.list(list, super::bounds::CONTAINERS)? {
+            for item in scope.list(list, scope.bounds().containers)? {
                 let known = item
                     .filled("Name")
                     .and_then(|name| known.iter().find(|c| c.name == name));
@@ -194,16 +194,17 @@ fn completed(params: &Params, scope: Scope<'_>, old: Option<&GroupSpec>) -> Resu
                 }
             }
         }
-        for item in scope.list("Volume", super::bounds::VOLUMES)? {
+        for item in scope.list("Volume", scope.bounds().volumes)? {
             let known = item
                 .filled("Name")
                 .and_then(|name| old.volumes.iter().find(|v| v.name == name));
             if let Some(known) = known
                 && item.text("Type").is_none()
             {
-                let kind = match known.source {
+                let kind = match &known.source {
                     VolumeSource::ConfigFile { .. } => "ConfigFileVolume",
                     VolumeSource::EmptyDir { .. } => "EmptyDirVolume",
+                    VolumeSource::External(volume) => volume.kind(),
                 };
                 completed.push(item.name("Type"), kind)?;
             }
@@ -219,7 +220,7 @@ fn volumes(
     old: &GroupSpec,
     incremental: bool,
 ) -> Result<Vec<VolumeSpec>, ApiError> {
-    for item in original.list("Volume", super::bounds::VOLUMES)? {
+    for item in original.list("Volume", scope.bounds().volumes)? {
         if item.filled("Type") == Some("DiskVolume") {
             return Err(ApiError::invalid(
                 &item.name("Type"),
@@ -262,8 +263,8 @@ fn containers(
     incremental: bool,
 ) -> Result<Vec<ContainerSpec>, ApiError> {
     let mut merged: Vec<ContainerSpec> = if incremental { known.to_vec() } else { Vec::new() };
-    let items = scope.list(list, super::bounds::CONTAINERS)?;
-    let originals = original.list(list, super::bounds::CONTAINERS)?;
+    let items = scope.list(list, scope.bounds().containers)?;
+    let originals = original.list(list, scope.bounds().containers)?;
     let mut names = HashSet::new();
     for (item, original) in items.into_iter().zip(originals) {
         let given = container::container(item, is_init, volumes)?;
@@ -391,6 +392,6 @@ fn size(scope: Scope<'_>, region: Region<'_>, old: &GroupSpec, spec: &mut GroupS
         memory_mib: pick("Memory", 1_024, needed.memory_mib, own.memory_mib)?,
     };
     spec.asked = asked;
-    spec.size = group::rounded(asked, region.id, spot)?;
+    spec.size = super::purchase::rounded(asked, region.id, spot)?;
     Ok(())
 }

@@ -4,17 +4,16 @@ use std::collections::HashSet;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 
-use super::bounds;
 use crate::{
     api::{error::ApiError, params::Scope},
-    spec::{ConfigFile, VolumeSource, VolumeSpec},
+    spec::{ConfigFile, ExternalVolume, Secret, VolumeSource, VolumeSpec},
 };
 
 /// Mode of files that say nothing.
 const DEFAULT_MODE: u32 = 0o644;
 
 pub(super) fn volumes(scope: Scope<'_>) -> Result<Vec<VolumeSpec>, ApiError> {
-    let items = scope.list("Volume", bounds::VOLUMES)?;
+    let items = scope.list("Volume", scope.bounds().volumes)?;
     let mut names = HashSet::new();
     items
         .into_iter()
@@ -26,12 +25,10 @@ pub(super) fn volumes(scope: Scope<'_>) -> Result<Vec<VolumeSpec>, ApiError> {
             let source = match item.required("Type")? {
                 "EmptyDirVolume" => empty_dir(item.sub("EmptyDirVolume"))?,
                 "ConfigFileVolume" => config_file(item.sub("ConfigFileVolume"))?,
-                "NFSVolume" | "FlexVolume" | "DiskVolume" | "HostPathVolume" => {
-                    return Err(ApiError::unsupported(
-                        &item.name("Type"),
-                        "it has EmptyDirVolume and ConfigFileVolume only",
-                    ));
-                }
+                "NFSVolume" => VolumeSource::External(nfs(item.sub("NFSVolume"))?),
+                "FlexVolume" => VolumeSource::External(flex(item.sub("FlexVolume"))?),
+                "DiskVolume" => VolumeSource::External(disk(item.sub("DiskVolume"))?),
+                "HostPathVolume" => VolumeSource::External(host_path(item.sub("HostPathVolume"))?),
                 _ => return Err(ApiError::invalid(&item.name("Type"), "there is no such type of volume")),
             };
             Ok(VolumeSpec {
@@ -46,12 +43,93 @@ fn empty_dir(scope: Scope<'_>) -> Result<VolumeSource, ApiError> {
     let memory = match scope.filled("Medium") {
         None => false,
         Some(medium) if medium.eq_ignore_ascii_case("memory") => true,
-        Some(_) => return Err(ApiError::invalid(&scope.name("Medium"), "it must be empty or memory")),
+        // Disks of the instance; which ones have any is looked at where the instance type is.
+        Some("LocalRaid0") => false,
+        Some(_) => {
+            return Err(ApiError::invalid(
+                &scope.name("Medium"),
+                "it must be empty, memory or LocalRaid0",
+            ));
+        }
     };
     Ok(VolumeSource::EmptyDir {
         memory,
         size_limit: scope.filled("SizeLimit").unwrap_or_default().to_owned(),
     })
+}
+
+fn nfs(scope: Scope<'_>) -> Result<ExternalVolume, ApiError> {
+    Ok(ExternalVolume::Nfs {
+        server: scope.required("Server")?.to_owned(),
+        path: absolute(scope, "Path")?,
+        read_only: scope.boolean("ReadOnly")?.unwrap_or(false),
+    })
+}
+
+fn flex(scope: Scope<'_>) -> Result<ExternalVolume, ApiError> {
+    let driver = scope.required("Driver")?;
+    if !matches!(driver, "alicloud/disk" | "alicloud/nas" | "alicloud/oss") {
+        return Err(ApiError::invalid(
+            &scope.name("Driver"),
+            "it must be alicloud/disk, alicloud/nas or alicloud/oss",
+        ));
+    }
+    let options = scope.filled("Options").unwrap_or("{}");
+    let parsed: Result<serde_json::Map<String, serde_json::Value>, _> = serde_json::from_str(options);
+    let Ok(parsed) = parsed else {
+        return Err(ApiError::invalid(&scope.name("Options"), "it must be a JSON object"));
+    };
+    let size = parsed.get("volumeSize").map(|size| match size {
+        serde_json::Value::String(text) => text.parse().ok(),
+        other => other.as_u64(),
+    });
+    if driver == "alicloud/disk" && size.is_some_and(|gib| !gib.is_some_and(|gib| (20..=32_768).contains(&gib))) {
+        return Err(ApiError::invalid(
+            &scope.name("Options"),
+            "volumeSize must be 20 to 32768 GiB",
+        ));
+    }
+    Ok(ExternalVolume::Flex {
+        driver: driver.to_owned(),
+        fs_type: scope.filled("FsType").unwrap_or_default().to_owned(),
+        options: Secret(options.to_owned()),
+    })
+}
+
+/// A disk that exists, or a new one of a size.
+fn disk(scope: Scope<'_>) -> Result<ExternalVolume, ApiError> {
+    let disk_id = scope.filled("DiskId").unwrap_or_default();
+    let size = scope.integer("DiskSize", 20..=32_768)?;
+    if disk_id.is_empty() && size.is_none() {
+        return Err(ApiError::missing(&scope.name("DiskId")));
+    }
+    if !disk_id.is_empty() && !disk_id.starts_with("d-") {
+        return Err(ApiError::disk_not_found(disk_id));
+    }
+    Ok(ExternalVolume::Disk {
+        disk_id: disk_id.to_owned(),
+        size_gib: size.unwrap_or_default().unsigned_abs(),
+        fs_type: scope.filled("FsType").unwrap_or_default().to_owned(),
+    })
+}
+
+fn host_path(scope: Scope<'_>) -> Result<ExternalVolume, ApiError> {
+    let kind = scope.filled("Type").unwrap_or_default();
+    if !matches!(kind, "" | "Directory" | "File") {
+        return Err(ApiError::invalid(&scope.name("Type"), "it must be Directory or File"));
+    }
+    Ok(ExternalVolume::HostPath {
+        path: absolute(scope, "Path")?,
+        kind: kind.to_owned(),
+    })
+}
+
+fn absolute(scope: Scope<'_>, member: &str) -> Result<String, ApiError> {
+    let path = scope.required(member)?;
+    match path.starts_with('/') {
+        true => Ok(path.to_owned()),
+        false => Err(ApiError::invalid(&scope.name(member), "it must be absolute")),
+    }
 }
 
 fn config_file(scope: Scope<'_>) -> Result<VolumeSource, ApiError> {
@@ -60,7 +138,7 @@ fn config_file(scope: Scope<'_>) -> Result<VolumeSource, ApiError> {
         Some(mode) => mode,
         None => mode(scope, "DefaultModel")?.unwrap_or(DEFAULT_MODE),
     };
-    let items = scope.list("ConfigFileToPath", bounds::FILES)?;
+    let items = scope.list("ConfigFileToPath", scope.bounds().files)?;
     let mut paths = HashSet::new();
     let mut files = Vec::with_capacity(items.len());
     let mut bytes = 0;
@@ -78,10 +156,10 @@ fn config_file(scope: Scope<'_>) -> Result<VolumeSource, ApiError> {
         let content = STANDARD
             .decode(item.text("Content").unwrap_or_default())
             .map_err(|_| ApiError::invalid(&item.name("Content"), "it is not base64"))?;
-        if content.len() > bounds::FILE_BYTES {
+        if content.len() > scope.bounds().file_bytes {
             return Err(ApiError::value_exceeded(
                 &item.name("Content"),
-                format_args!("a file may have {} bytes", bounds::FILE_BYTES),
+                format_args!("a file may have {} bytes", scope.bounds().file_bytes),
             ));
         }
         bytes += content.len();
@@ -91,10 +169,13 @@ fn config_file(scope: Scope<'_>) -> Result<VolumeSource, ApiError> {
             mode: mode(item, "Mode")?.unwrap_or(default_mode),
         });
     }
-    if bytes > bounds::VOLUME_BYTES {
+    if bytes > scope.bounds().volume_bytes {
         return Err(ApiError::value_exceeded(
             &scope.name("ConfigFileToPath"),
-            format_args!("all files of a volume together may have {} bytes", bounds::VOLUME_BYTES),
+            format_args!(
+                "all files of a volume together may have {} bytes",
+                scope.bounds().volume_bytes
+            ),
         ));
     }
     Ok(VolumeSource::ConfigFile { files })

@@ -1,5 +1,7 @@
 //! A group in full (`DescribeContainerGroups`).
 
+use std::net::{IpAddr, Ipv6Addr};
+
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value, json};
 
@@ -10,7 +12,7 @@ use crate::{
         group::Group,
         lifecycle::Status,
     },
-    spec::{ContainerSpec, Dns, EnvValue, Handler, Probe, VolumeSource, VolumeSpec},
+    spec::{ContainerSpec, Dns, EnvValue, ExternalVolume, Handler, Probe, VolumeSource, VolumeSpec},
 };
 
 /// One item of `ContainerGroups`.
@@ -27,10 +29,11 @@ pub(in crate::api) fn group(group: &Group, region: &str, with_events: bool) -> V
         "RegionId": region, "ZoneId": spec.zone_id, "VpcId": "vpc-mock", "VSwitchId": spec.vswitch_id,
         "SecurityGroupId": spec.security_group_id, "ResourceGroupId": spec.resource_group_id,
         "EniInstanceId": format!("eni-{}", group.id.as_str().trim_start_matches("eci-")),
-        "IntranetIp": group.ip.map(|ip| ip.to_string()).unwrap_or_default(), "InternetIp": "", "Ipv6Address": "",
+        "IntranetIp": group.ip.map(|ip| ip.to_string()).unwrap_or_default(), "InternetIp": internet_ip(group), "Ipv6Address": ipv6_address(group),
         "Cpu": spec.size.milli_cpu as f64 / 1000.0, "Memory": spec.size.memory_mib as f64 / 1024.0,
         "EphemeralStorage": spec.extra_ephemeral_storage_gib,
-        "InstanceType": "", "ComputeCategory": "general", "RestartPolicy": spec.restart_policy.as_str(),
+        "InstanceType": spec.instance_type.as_deref().unwrap_or_default(),
+        "ComputeCategory": spec.compute_category.as_str(), "RestartPolicy": spec.restart_policy.as_str(),
         "Status": group.status.as_str(), "SpotStrategy": spec.spot_strategy,
         "RamRoleName": spec.ram_role_name,
         "CreationTime": time(Some(group.created_at)), "SucceededTime": finished(Status::Succeeded),
@@ -51,6 +54,29 @@ pub(in crate::api) fn group(group: &Group, region: &str, with_events: bool) -> V
         out["SpotPriceLimit"] = json!(limit);
     }
     out
+}
+
+/// The public address of a group that asked for one: nothing listens there. Its last 16 bits are those of the group's own
+/// address, in the range set aside for benchmarks (198.18.0.0/15).
+fn internet_ip(group: &Group) -> String {
+    match group.ip {
+        Some(IpAddr::V4(ip)) if group.spec.network.public => {
+            let [_, _, c, d] = ip.octets();
+            format!("198.18.{c}.{d}")
+        }
+        _ => String::new(),
+    }
+}
+
+/// Likewise, in the range set aside for documents.
+fn ipv6_address(group: &Group) -> String {
+    match group.ip {
+        Some(IpAddr::V4(ip)) if group.spec.network.ipv6 => {
+            let [a, b, c, d] = ip.octets().map(u16::from);
+            Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, a << 8 | b, c << 8 | d).to_string()
+        }
+        _ => String::new(),
+    }
 }
 
 /// What containers and init containers have in common.
@@ -74,7 +100,7 @@ fn common(spec: &ContainerSpec, record: &Container) -> Map<String, Value> {
     put("ImagePullPolicy", json!(spec.pull_policy.as_str()));
     put("Cpu", json!(spec.size.milli_cpu as f64 / 1000.0));
     put("Memory", json!(spec.size.memory_mib as f64 / 1024.0));
-    put("Gpu", json!(0));
+    put("Gpu", json!(spec.gpus));
     put("Args", json!(spec.args));
     put("WorkingDir", json!(spec.working_dir));
     let ports = spec
@@ -189,7 +215,37 @@ fn volume(volume: &VolumeSpec) -> Value {
             "ConfigFileVolumeConfigFileToPaths": files.iter()
                 .map(|f| json!({"Path": f.path, "Content": STANDARD.encode(&f.content)})).collect::<Vec<_>>(),
         }),
+        VolumeSource::External(external) => external_volume(&volume.name, external),
     }
+}
+
+fn external_volume(name: &str, volume: &ExternalVolume) -> Value {
+    let mut out = json!({"Name": name, "Type": volume.kind()});
+    let members = match volume {
+        ExternalVolume::Nfs {
+            server,
+            path,
+            read_only,
+        } => json!({
+            "NFSVolumeServer": server, "NFSVolumePath": path, "NFSVolumeReadOnly": read_only,
+        }),
+        ExternalVolume::Flex {
+            driver,
+            fs_type,
+            options,
+        } => json!({
+            "FlexVolumeDriver": driver, "FlexVolumeFsType": fs_type, "FlexVolumeOptions": options,
+        }),
+        ExternalVolume::Disk { disk_id, fs_type, .. } => json!({
+            "DiskVolumeDiskId": disk_id, "DiskVolumeFsType": fs_type,
+        }),
+        // ECI's answers have no members for it.
+        ExternalVolume::HostPath { .. } => json!({}),
+    };
+    if let (Some(out), Value::Object(mut members)) = (out.as_object_mut(), members) {
+        out.append(&mut members);
+    }
+    out
 }
 
 fn dns(dns: &Dns) -> Value {

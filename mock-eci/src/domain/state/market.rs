@@ -1,6 +1,6 @@
 //! What the market does to groups: where they go, what spot groups wait for and when they are taken back.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use rand::seq::SliceRandom;
@@ -11,6 +11,7 @@ use crate::{
         events::{Detail, Source},
         group::Group,
         lifecycle::{Event, Status},
+        price::Tariff,
         spot,
         stock::{Level, Nowhere, Supply, Told, VSwitch},
     },
@@ -88,7 +89,11 @@ impl State {
             }
         }
         if let Some(limit) = spec.price_limit_nano()
-            && self.ledger.market.price_nano_per_hour(&zone, spec.size, now) > limit
+            && self
+                .ledger
+                .market
+                .tariff_nano_per_hour(Tariff::of(spec), &zone, spec.size, now)
+                > limit
         {
             return Err(Nowhere::PriceTooHigh);
         }
@@ -131,6 +136,12 @@ impl State {
         of_kind.map(|g| g.spec.size.milli_cpu).sum()
     }
 
+    /// Whether a live group has this address, or will have it.
+    pub fn has_address(&self, ip: IpAddr) -> bool {
+        let mut live = self.live();
+        live.any(|g| g.ip == Some(ip) || g.spec.network.private_ip.map(IpAddr::V4) == Some(ip))
+    }
+
     fn live(&self) -> impl Iterator<Item = &Group> {
         self.groups.values().filter(|g| !g.status.is_final())
     }
@@ -159,9 +170,13 @@ impl State {
         let (spec, limit) = (group.spec.clone(), group.spec.price_limit_nano());
         // Its own vCPU are among those used.
         let short = self.short_of_stock(&spec, &spec.zone_id, 0).is_some();
+        let tariff = Tariff::of(&spec);
         let mut at = due;
         for _ in 0..MAX_CHECKS {
-            let price = self.ledger.market.price_nano_per_hour(&spec.zone_id, spec.size, at);
+            let price = self
+                .ledger
+                .market
+                .tariff_nano_per_hour(tariff, &spec.zone_id, spec.size, at);
             if short || limit.is_some_and(|limit| price > limit) {
                 return self.announce_release(id, at, NOTICE);
             }

@@ -200,6 +200,8 @@ fn add_volume(archive: &mut Archive, spec: &GroupSpec, index: usize) -> io::Resu
                 archive.file(&format!("{root}/{path}"), mode & 0o777, content)?;
             }
         }
+        // Groups with any are refused, see `lacks`.
+        VolumeSource::External(_) => {}
     }
     Ok(())
 }

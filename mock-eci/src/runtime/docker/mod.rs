@@ -54,14 +54,14 @@ use self::{
     group::{Group, Shared},
 };
 use super::{
-    AdoptedGroup, Events, ImagePull, Launch, LogLine, LogQuery, PullFailed, Record, Runtime, RuntimeError,
+    AdoptedGroup, Events, ImagePull, Lack, Launch, LogLine, LogQuery, PullFailed, Record, Runtime, RuntimeError,
     RuntimeEvent, RuntimeEventKind,
     exec::{ExecRequest, ExecStreams},
     metrics::Sample,
 };
 use crate::{
     clock::Clock,
-    spec::{GroupId, GroupSpec},
+    spec::{GroupId, GroupSpec, VolumeSource, VolumeSpec},
 };
 
 /// Image of the container that owns a group's network; any image with `/bin/busybox` will do.
@@ -220,6 +220,17 @@ impl Inner {
 }
 
 impl Runtime for DockerRuntime {
+    fn lacks(&self, spec: &GroupSpec) -> Option<Lack> {
+        let external = |v: &&VolumeSpec| matches!(v.source, VolumeSource::External(_));
+        if let Some(volume) = spec.volumes.iter().find(external) {
+            return Some(Lack::Volume(volume.name.clone()));
+        }
+        if spec.init_containers.iter().chain(&spec.containers).any(|c| c.gpus > 0) {
+            return Some(Lack::Gpu);
+        }
+        spec.network.private_ip.map(|_| Lack::PrivateIpAddress)
+    }
+
     fn launch(&self, launch: Launch) {
         let Launch {
             id,

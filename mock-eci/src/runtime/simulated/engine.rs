@@ -242,8 +242,12 @@ impl Inner {
         };
         group.launched = true;
         group.up = Some(now);
-        let address = Ipv4Addr::from(FIRST_ADDRESS + sim.launched % ADDRESSES);
-        sim.launched = sim.launched.wrapping_add(1);
+        let address = group.spec.network.private_ip;
+        let address = address.unwrap_or_else(|| {
+            let next = Ipv4Addr::from(FIRST_ADDRESS + sim.launched % ADDRESSES);
+            sim.launched = sim.launched.wrapping_add(1);
+            next
+        });
         self.report(
             id,
             RuntimeEventKind::SandboxReady {

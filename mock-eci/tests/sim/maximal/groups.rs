@@ -26,10 +26,19 @@ pub(super) async fn send(bed: &Bed) {
     let price = [
         ("Cpu", "2"),
         ("Memory", "4"),
-        ("SpotStrategy", "SpotAsPriceGo"),
+        ("ComputeCategory", "economy"),
+        ("EphemeralStorage", "20"),
+        ("SpotStrategy", "SpotWithPriceLimit"),
+        ("SpotPriceLimit", "1.5"),
+        ("SpotDuration", "0"),
         ("ZoneId", "cn-hangzhou-h"),
     ];
     bed.call("DescribeContainerGroupPrice", &price).await.ok();
+    bed.call("DescribeContainerGroupPrice", &[("InstanceType", "ecs.c6.large")])
+        .await
+        .ok();
+    by_instance_type(bed).await;
+    with_volumes_and_addresses(bed).await;
     update(bed, &id).await;
     bed.until(&id, "Running").await;
     let restart = [("ContainerGroupId", &*id), ("ClientToken", "token-4")];
@@ -61,6 +70,7 @@ async fn list(bed: &Bed, id: &str) {
         ("ContainerGroupName", "maximal"),
         ("SecurityGroupId", "sg-1"),
         ("Status", "Running"),
+        ("ComputeCategory", "general"),
         ("WithEvent", "true"),
     ]);
     bed.call("DescribeContainerGroups", &groups).await.ok();
@@ -82,6 +92,82 @@ async fn page_token(bed: &Bed) -> String {
     bed.create("another", &[]).await;
     let page = bed.call("DescribeContainerGroups", &[("Limit", "1")]).await.ok();
     page["NextToken"].as_str().expect("a second page").to_owned()
+}
+
+async fn by_instance_type(bed: &Bed) {
+    let typed = [
+        ("InstanceType", "ecs.gn6i-c4g1.xlarge,ecs.gn6v-c8g1.2xlarge"),
+        ("CpuArchitecture", "AMD64"),
+        ("OsType", "Linux"),
+        ("CpuOptionsCore", "1"),
+        ("CpuOptionsThreadsPerCore", "1"),
+        ("GpuDriverVersion", "tesla=470.82.01"),
+        ("ComputeCategory.1", "general"),
+        ("ComputeCategory.2", "economy"),
+        ("Container.1.Gpu", "1"),
+        ("NtpServer.1", "ntp.aliyun.com"),
+        ("NtpServer.2", "10.0.0.1"),
+        ("CorePattern", "/pod/core"),
+        ("ContainerResourceView", "true"),
+        ("ImageAccelerateMode", "imc"),
+        ("DataCacheBucket", "default"),
+        ("DataCachePL", "PL1"),
+        ("DataCacheProvisionedIops", "100"),
+        ("DataCacheBurstingEnabled", "true"),
+        ("AcrRegistryInfo.1.InstanceId", "cri-1"),
+        ("AcrRegistryInfo.1.InstanceName", "registry"),
+        ("AcrRegistryInfo.1.RegionId", "cn-hangzhou"),
+        ("AcrRegistryInfo.1.Domain.1", "registry.cn-hangzhou.cr.aliyuncs.com"),
+        ("AcrRegistryInfo.1.ArnService", "acs:ram::1:role/a"),
+        ("AcrRegistryInfo.1.ArnUser", "acs:ram::1:role/b"),
+    ];
+    bed.create("typed", &typed).await;
+}
+
+async fn with_volumes_and_addresses(bed: &Bed) {
+    let params = [
+        ("AutoCreateEip", "true"),
+        ("EipBandwidth", "5"),
+        ("EipISP", "BGP"),
+        ("EipCommonBandwidthPackage", "cbwp-1"),
+        ("PrivateIpAddress", "192.168.7.7"),
+        ("FixedIp", "true"),
+        ("FixedIpRetainHour", "48"),
+        ("Ipv6AddressCount", "1"),
+        ("Ipv6GatewayBandwidthEnable", "true"),
+        ("Ipv6GatewayBandwidth", "10"),
+        ("IngressBandwidth", "1000"),
+        ("EgressBandwidth", "1000"),
+        ("Volume.1.Name", "nfs"),
+        ("Volume.1.Type", "NFSVolume"),
+        ("Volume.1.NFSVolume.Server", "nas.example"),
+        ("Volume.1.NFSVolume.Path", "/share"),
+        ("Volume.1.NFSVolume.ReadOnly", "true"),
+        ("Volume.2.Name", "flex"),
+        ("Volume.2.Type", "FlexVolume"),
+        ("Volume.2.FlexVolume.Driver", "alicloud/disk"),
+        ("Volume.2.FlexVolume.FsType", "ext4"),
+        ("Volume.2.FlexVolume.Options", r#"{"volumeSize": "20"}"#),
+        ("Volume.3.Name", "disk"),
+        ("Volume.3.Type", "DiskVolume"),
+        ("Volume.3.DiskVolume.DiskId", "d-1"),
+        ("Volume.3.DiskVolume.DiskSize", "20"),
+        ("Volume.3.DiskVolume.FsType", "ext4"),
+        ("Volume.4.Name", "host"),
+        ("Volume.4.Type", "HostPathVolume"),
+        ("Volume.4.HostPathVolume.Path", "/var/log"),
+        ("Volume.4.HostPathVolume.Type", "Directory"),
+    ];
+    let id = bed.create("volumes", &params).await;
+    bed.until(&id, "Running").await;
+    // An update cannot have a DiskVolume.
+    let volumes = params
+        .iter()
+        .filter(|(name, _)| name.starts_with("Volume.") && !name.starts_with("Volume.3"));
+    let mut update: Vec<(&str, &str)> = volumes.copied().collect();
+    update.push(("ContainerGroupId", &id));
+    bed.call("UpdateContainerGroup", &update).await.ok();
+    bed.create("eip", &[("EipInstanceId", "eip-1")]).await;
 }
 
 /// Members that containers and init containers share.
