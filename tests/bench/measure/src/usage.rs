@@ -25,6 +25,9 @@ pub struct Spent {
     pub by_name: BTreeMap<String, f64>,
     /// Share (0–1) of the machine's CPU that went to processes outside the testbed: how far to trust the rest.
     pub foreign_share: f64,
+    /// CPU seconds of the whole machine, and how many there were to spend.
+    busy: f64,
+    all: f64,
 }
 
 impl Snapshot {
@@ -67,6 +70,8 @@ impl Snapshot {
         Spent {
             by_pid,
             by_name,
+            busy,
+            all,
             foreign_share: if all > 0.0 {
                 ((busy - seen) / all).clamp(0.0, 1.0)
             } else {
@@ -77,6 +82,15 @@ impl Snapshot {
 }
 
 impl Spent {
+    /// Share (0–1) of the machine's CPU that went to any but these processes: for programs that run in no testbed.
+    pub fn share_of_others(&self, pids: &[u32]) -> f64 {
+        let own: f64 = pids.iter().map(|pid| self.by(*pid)).sum();
+        match self.all > 0.0 {
+            true => ((self.busy - own) / self.all).clamp(0.0, 1.0),
+            false => 0.0,
+        }
+    }
+
     /// Of one process.
     pub fn by(&self, pid: u32) -> f64 {
         self.by_pid.get(&pid).copied().unwrap_or_default()

@@ -104,7 +104,7 @@ pub(crate) async fn run(plan: Plan<'_>) -> Result<Life> {
         peak_bytes: Memory::of(daemon.pid)?.peak,
         resident_bytes: resident,
         empty_bytes: empty.resident,
-        foreign_cpu_share: spent.foreign_share,
+        foreign_cpu_share: spent.share_of_others(&[daemon.pid, std::process::id()]),
         phases: meter.phases,
     };
     daemon.stop().await?;
