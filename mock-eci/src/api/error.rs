@@ -369,6 +369,10 @@ impl ApiError {
         Self::bad("IncorrectStatus", message)
     }
 
+    pub(crate) fn no_disk() -> Self {
+        Self::bad("DiskVolume.NotSupport", "The volume of VolumeName is not a disk.")
+    }
+
     pub(crate) fn too_many_tags() -> Self {
         Self::bad(
             "NumberExceed.Tags",

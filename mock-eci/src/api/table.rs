@@ -105,7 +105,11 @@ pub static ACTIONS: [Action; 40] = [
         Rate::PerMinute(1_000),
         actions::restart_container_group::call,
     ),
-    Action::missing("ResizeContainerGroupVolume"),
+    Action::supported(
+        "ResizeContainerGroupVolume",
+        Rate::PerSecond(100),
+        actions::resize_container_group::volume,
+    ),
     Action::supported(
         "ExecContainerCommand",
         Rate::PerMinute(500),

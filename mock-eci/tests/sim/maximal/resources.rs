@@ -45,9 +45,16 @@ async fn stock_and_storage(bed: &Bed) {
         ("ZoneId", "cn-hangzhou-h"),
     ];
     call(bed, "DescribeAvailableResource", &[&resource]).await;
-    let group = bed.create("storage", &[]).await;
+    let disk = [
+        ("Volume.1.Name", "disk"),
+        ("Volume.1.Type", "DiskVolume"),
+        ("Volume.1.DiskVolume.DiskSize", "20"),
+    ];
+    let group = bed.create("storage", &disk).await;
     bed.until(&group, "Running").await;
     let id = [("ContainerGroupId", group.as_str()), ("NewSize", "30")];
+    let volume = [("VolumeName", "disk"), ("ClientToken", "r-1")];
+    call(bed, "ResizeContainerGroupVolume", &[&id, &volume]).await;
     let token = [("ClientToken", "r-2")];
     call(bed, "ResizeContainerGroupEphemeralStorage", &[&id, &token]).await;
     let ids = serde_json::json!([group]).to_string();
