@@ -397,6 +397,7 @@ WRONG = [
     Wrong("CreateContainerGroup", group("wrong", ZoneId="cn-hangzhou-z"), "Zone.NotOnSale", 403),
     Wrong("CreateContainerGroup", group("wrong", RegionId="mars-1"), "InvalidRegionId.NotFound", 404),
     Wrong("DescribeContainerGroups", {"Limit": 100}, "InvalidParameter", 400),
+    Wrong("CreateContainerGroup", group("wrong", Cpu=2.0, Memory=6.0, SpotStrategy="SpotAsPriceGo"), "InvalidSpotCpuMemorySpec", 400),
     Wrong("DescribeContainerGroups", {"ContainerGroupIds": "eci-1"}, "InvalidParameter", 400),
     Wrong("DescribeContainerGroupStatus", {"SinceSecond": 5}, "InvalidParameter", 400),
     Wrong("DescribeContainerLog", {"ContainerGroupId": "$web", "ContainerName": "nobody"}, "InvalidContainerName.NotFound", 404),
@@ -446,8 +447,5 @@ SECTIONS = {
     "cloud": CLOUD,
     "end": END,
 }
-# What mock-eci does not carry out yet: steps that need it are left out.
-PENDING_SECTIONS = {"disk"}
-PENDING = {"ResizeContainerGroupVolume"}
 
-SCRIPT = [step for name, section in SECTIONS.items() if name not in PENDING_SECTIONS for step in section]
+SCRIPT = [step for section in SECTIONS.values() for step in section]

@@ -67,7 +67,9 @@ impl State {
         now: Timestamp,
         runtime: &dyn Runtime,
     ) -> Result<(), NotResized> {
-        self.resize(id, now, runtime, |spec| grow(&mut spec.extra_ephemeral_storage_gib, gib))
+        self.resize(id, now, runtime, |spec| {
+            grow(&mut spec.extra_ephemeral_storage_gib, gib)
+        })
     }
 
     fn resize(

@@ -8,13 +8,19 @@ use crate::bed::Bed;
 /// What each zone has: zone, value and status of each.
 async fn available(bed: &Bed, params: &[(&str, &str)]) -> Vec<(String, String, String)> {
     let answer = bed.call("DescribeAvailableResource", params).await.ok();
-    let zones = answer["AvailableZones"]["AvailableZone"].as_array().expect("a list").clone();
+    let zones = answer["AvailableZones"]["AvailableZone"]
+        .as_array()
+        .expect("a list")
+        .clone();
     let text = |value: &Value| value.as_str().expect("text").to_owned();
     let mut found = Vec::new();
     for zone in &zones {
         assert_eq!(zone["RegionId"], "cn-hangzhou");
         let resource = &zone["AvailableResources"]["AvailableResource"][0];
-        for one in resource["SupportedResources"]["SupportedResource"].as_array().expect("a list") {
+        for one in resource["SupportedResources"]["SupportedResource"]
+            .as_array()
+            .expect("a list")
+        {
             found.push((text(&zone["ZoneId"]), text(&one["Value"]), text(&one["StatusCategory"])));
         }
     }
@@ -28,7 +34,11 @@ async fn types_families_and_sizes_are_found_where_there_is_stock() {
     let by_type = [(category, "InstanceType"), (value, "ecs.c6.large")];
     let zones = available(&bed, &by_type).await;
     assert_eq!(zones.len(), 6);
-    assert!(zones.iter().all(|(_, value, status)| value == "ecs.c6.large" && status == "WithStock"));
+    assert!(
+        zones
+            .iter()
+            .all(|(_, value, status)| value == "ecs.c6.large" && status == "WithStock")
+    );
 
     bed.app()
         .cloud()
@@ -42,7 +52,11 @@ async fn types_families_and_sizes_are_found_where_there_is_stock() {
         (value, "ecs.c6"),
         ("ZoneId", "cn-hangzhou-h"),
     ];
-    assert_eq!(available(&bed, &family).await, [entry("ecs.c6", "WithStock")], "other types are left");
+    assert_eq!(
+        available(&bed, &family).await,
+        [entry("ecs.c6", "WithStock")],
+        "other types are left"
+    );
     bed.app()
         .cloud()
         .state()
@@ -67,10 +81,20 @@ async fn types_families_and_sizes_are_found_where_there_is_stock() {
         (vec![], "MissingParameter"),
         (vec![(category, "Disk"), (value, "x")], "InvalidParameter"),
         (vec![(category, "InstanceTypeFamily")], "MissingParameter"),
-        (vec![(category, "InstanceType"), ("DestinationResource.Cores", "2")], "MissingParameter"),
-        (vec![by_type[0], by_type[1], ("ZoneId", "cn-beijing-a")], "Zone.NotOnSale"),
         (
-            vec![by_type[0], by_type[1], ("SpotResource.SpotStrategy", "SpotWithPriceLimit")],
+            vec![(category, "InstanceType"), ("DestinationResource.Cores", "2")],
+            "MissingParameter",
+        ),
+        (
+            vec![by_type[0], by_type[1], ("ZoneId", "cn-beijing-a")],
+            "Zone.NotOnSale",
+        ),
+        (
+            vec![
+                by_type[0],
+                by_type[1],
+                ("SpotResource.SpotStrategy", "SpotWithPriceLimit"),
+            ],
             "MissingParameter",
         ),
         (
@@ -82,7 +106,11 @@ async fn types_families_and_sizes_are_found_where_there_is_stock() {
             "InvalidParameter",
         ),
     ] {
-        assert_eq!(bed.call("DescribeAvailableResource", &params).await.code(), code, "{params:?}");
+        assert_eq!(
+            bed.call("DescribeAvailableResource", &params).await.code(),
+            code,
+            "{params:?}"
+        );
     }
 }
 
@@ -106,7 +134,11 @@ async fn disks_grow_and_never_shrink() {
         )
         .await;
     let resize = async |volume: &str, size: &str| {
-        let params = [("ContainerGroupId", id.as_str()), ("VolumeName", volume), ("NewSize", size)];
+        let params = [
+            ("ContainerGroupId", id.as_str()),
+            ("VolumeName", volume),
+            ("NewSize", size),
+        ];
         bed.call("ResizeContainerGroupVolume", &params).await
     };
     let early = resize("disk", "50").await;
@@ -116,7 +148,12 @@ async fn disks_grow_and_never_shrink() {
     resize("disk", "50").await.ok();
     resize("flex", "30").await.ok();
     let group = bed.describe(&id).await.expect("there");
-    assert!(group["Volumes"][0]["FlexVolumeOptions"].as_str().is_some_and(|o| o.contains("30")), "{group}");
+    assert!(
+        group["Volumes"][0]["FlexVolumeOptions"]
+            .as_str()
+            .is_some_and(|o| o.contains("30")),
+        "{group}"
+    );
     for (volume, size, code) in [
         ("disk", "49", "InvalidParameter"),
         ("flex", "29", "InvalidParameter"),
@@ -135,7 +172,11 @@ async fn what_only_old_sdks_have() {
     let (one, two) = (bed.create("one", &[]).await, bed.create("two", &[]).await);
     bed.until(&one, "Running").await;
     let resize = async |size: &str| {
-        let params = [("ContainerGroupId", one.as_str()), ("NewSize", size), ("ClientToken", size)];
+        let params = [
+            ("ContainerGroupId", one.as_str()),
+            ("NewSize", size),
+            ("ClientToken", size),
+        ];
         bed.call("ResizeContainerGroupEphemeralStorage", &params).await
     };
     resize("10").await.ok();
@@ -144,11 +185,18 @@ async fn what_only_old_sdks_have() {
     assert_eq!(bed.describe(&one).await.expect("there")["EphemeralStorage"], 10);
 
     let unknown = json!([one, "eci-none"]).to_string();
-    let refused = bed.call("DeleteContainerGroups", &[("ContainerGroupIds", &unknown)]).await;
-    assert_eq!((refused.status, refused.code()), (404, "InvalidContainerGroupId.NotFound"));
+    let refused = bed
+        .call("DeleteContainerGroups", &[("ContainerGroupIds", &unknown)])
+        .await;
+    assert_eq!(
+        (refused.status, refused.code()),
+        (404, "InvalidContainerGroupId.NotFound")
+    );
     assert!(bed.describe(&one).await.is_some());
     let both = json!([one, two]).to_string();
-    bed.call("DeleteContainerGroups", &[("ContainerGroupIds", &both)]).await.ok();
+    bed.call("DeleteContainerGroups", &[("ContainerGroupIds", &both)])
+        .await
+        .ok();
     bed.until_gone(&one).await;
     bed.until_gone(&two).await;
 }
