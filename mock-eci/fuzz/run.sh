@@ -38,8 +38,9 @@ fuzz() {
 	local target=$1 found=$FUZZ/found/$1 artifacts=$FUZZ/artifacts/$1
 	mkdir -p "$found" "$artifacts"
 	say "fuzzing $target for $MINUTES minutes …"
-	# 1 GiB, and 10 s for one input: nothing may grow without bound or hang.
-	"$BIN/$target" -max_total_time=$((MINUTES * 60)) -max_len="$MAX_LEN" -seed="$SEED" -rss_limit_mb=1024 -timeout=10 \
+	# 1 GiB, and two minutes for one input (which takes milliseconds, but libFuzzer's clock is the wall's, and the machine may be
+	# busy): nothing may grow without bound or hang.
+	"$BIN/$target" -max_total_time=$((MINUTES * 60)) -max_len="$MAX_LEN" -seed="$SEED" -rss_limit_mb=1024 -timeout=120 \
 		-print_final_stats=1 -artifact_prefix="$artifacts/" "$found" "$FUZZ/corpus/$target" 2>"$artifacts/log" ||
 		die "$target failed; the input is in mock-eci/fuzz/artifacts/$target/$(printf '\n%s' "$(tail -n 30 "$artifacts/log")")"
 	grep -E '^stat::(number_of_executed_units|average_exec_per_sec|peak_rss_mb)|cov: .* DONE|DONE .*cov:' "$artifacts/log" >&2 || true
