@@ -48,7 +48,7 @@ pub(in crate::api) fn call(context: Context<'_>) -> Result<Work, ApiError> {
 }
 
 /// What the runtime that is used here cannot do, though ECI can.
-fn unsupported(lack: &Lack) -> ApiError {
+pub(super) fn unsupported(lack: &Lack) -> ApiError {
     const WHY: &str = "this runtime does not have it";
     match lack {
         Lack::Volume(name) => ApiError::unsupported(

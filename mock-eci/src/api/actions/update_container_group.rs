@@ -2,7 +2,7 @@
 
 use serde_json::Map;
 
-use super::restart_container_group::unchangeable;
+use super::{create_container_group::unsupported, restart_container_group::unchangeable};
 use crate::{
     api::{Context, Work, decode, error::ApiError},
     domain::cloud::NotUpdated,
@@ -17,7 +17,11 @@ pub(in crate::api) fn call(context: Context<'_>) -> Result<Work, ApiError> {
     };
     context.once(|| {
         let updated = context.cloud.update(id, |group| {
-            decode::updated_spec(context.params, context.scope, region, group)
+            let spec = decode::updated_spec(context.params, context.scope, region, group)?;
+            match context.cloud.runtime().lacks(&spec) {
+                Some(lack) => Err(unsupported(&lack)),
+                None => Ok(spec),
+            }
         });
         match updated {
             Ok(()) => Ok(Map::new()),
