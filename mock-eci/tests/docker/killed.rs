@@ -228,6 +228,7 @@ async fn killed_at_any_moment_it_leaves_no_orphans_and_loses_nothing() {
             .call("DeleteContainerGroup", &[("ContainerGroupId", id), ("Force", "true")])
             .await;
     }
+    // The moment of the kill again: ends are under way, and most are not over.
     tokio::time::sleep(Duration::from_millis(400)).await;
     program.kill();
     program = Program::start(&owner);

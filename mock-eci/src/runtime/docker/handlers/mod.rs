@@ -46,11 +46,7 @@ pub(super) async fn probe(
             scheme,
             headers,
         } => {
-            let target = Target {
-                https: scheme.eq_ignore_ascii_case("https"),
-                host: host_or(host, ip),
-                port: *port,
-            };
+            let target = Target::new(scheme, host, *port, ip);
             match http::get(group, &target, path, headers, timeout).await? {
                 status if (200..400).contains(&status) => Ok(()),
                 status => Err(Failure::Failed(format!("HTTP probe failed with statuscode: {status}"))),
@@ -82,11 +78,7 @@ pub(super) async fn hook(
             scheme,
             headers,
         } => {
-            let target = Target {
-                https: scheme.eq_ignore_ascii_case("https"),
-                host: host_or(host, ip),
-                port: *port,
-            };
+            let target = Target::new(scheme, host, *port, ip);
             http::get(group, &target, path, headers, timeout).await.map(|_| ())
         }
         _ => probe(group, ip, container, handler, timeout).await,
@@ -102,6 +94,17 @@ struct Target {
     https: bool,
     host: String,
     port: u16,
+}
+
+impl Target {
+    /// Of a handler in the group with this address.
+    fn new(scheme: &str, host: &str, port: u16, ip: IpAddr) -> Self {
+        Self {
+            https: scheme.eq_ignore_ascii_case("https"),
+            host: host_or(host, ip),
+            port,
+        }
+    }
 }
 
 fn host_or(host: &str, ip: IpAddr) -> String {
