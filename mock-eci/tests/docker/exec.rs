@@ -98,14 +98,12 @@ fn exec_takes_a_megabyte_and_gives_it_back_unchanged() {
             ..request(&["cat"])
         };
         assert_eq!(to_end(run(&bed, without).await).await.2, 0, "no input ends at once");
-        let mut closed = run(&bed, request(&["sh", "-c", "exec 0<&-; sleep 1; echo done"])).await;
+        let mut closed = run(&bed, request(&["sh", "-c", "exec 0<&-; sleep 1; exit 5"])).await;
         let stdin = closed.stdin.take().unwrap();
         let flood = tokio::spawn(async move { while stdin.send(vec![0; 65_536].into()).await.is_ok() {} });
-        assert_eq!(
-            to_end(closed).await.0,
-            b"done\n",
-            "input that nobody reads harms nobody"
-        );
+        // What it prints is the engine's to keep: podman may drop the connection once input meets a closed pipe.
+        let (_, _, code) = to_end(closed).await;
+        assert_eq!(code, 5, "input that nobody reads harms nobody");
         flood.await.unwrap();
     });
 }

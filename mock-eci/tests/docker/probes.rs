@@ -47,10 +47,11 @@ async fn ready(bed: &mut Bed, container: &str) {
     .await;
 }
 
+/// Waits for a failure in these words. Probes repeat, and on a busy machine one may run out of time, or the engine lose the
+/// words of a command that was over before it was listened to: then the next one tells.
 async fn unhealthy(bed: &mut Bed, container: &str, text: &str) {
     bed.container(text, container, 0, |event| match event {
         ContainerEvent::Unhealthy { message } if message.contains(text) => Some(()),
-        ContainerEvent::Unhealthy { message } => panic!("{message}"),
         _ => None,
     })
     .await;
