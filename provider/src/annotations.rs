@@ -21,11 +21,25 @@ pub const SPOT_PRICE_LIMIT: &str = "k8s.aliyun.com/eci-spot-price-limit";
 pub const EXTRA_EPHEMERAL_STORAGE: &str = "k8s.aliyun.com/eci-extra-ephemeral-storage";
 /// `key:value,key:value`, at most three tags of the user's own.
 pub const CUSTOM_TAGS: &str = "k8s.aliyun.com/eci-custom-tags";
+/// `VSwitchOrdered` (the default of this node, whose vSwitches are in order of preference) or `VSwitchRandom`.
+pub const SCHEDULE_STRATEGY: &str = "k8s.aliyun.com/eci-schedule-strategy";
+/// Up to five sizes, tried in order, in place of what the containers ask for: `2-4Gi,ecs.c6.xlarge`.
+pub const USE_SPECS: &str = "k8s.aliyun.com/eci-use-specs";
+/// Older name of the same.
+pub const INSTANCE_TYPE: &str = "k8s.aliyun.com/eci-instance-type";
+/// Whether pay-as-you-go will do when there is no spot stock.
+pub const SPOT_FALLBACK: &str = "k8s.aliyun.com/eci-spot-fallback";
+/// `api-evict`: on the notice that spot resources are taken back, the pod is evicted.
+pub const SPOT_RELEASE_STRATEGY: &str = "k8s.aliyun.com/eci-spot-release-strategy";
 /// `fail-back` (default), `fail-over` or `fail-fast`.
 pub const FAIL_STRATEGY: &str = "k8s.aliyun.com/eci-fail-strategy";
+/// Minutes, 10 to 1440, that a group may be Pending.
+pub const MAX_PENDING_MINUTE: &str = "k8s.aliyun.com/eci-max-pending-minute";
+/// Whether files of a running group may be renewed although that may restart its containers. Not one of ACK's.
+pub const LIVE_UPDATE: &str = "k8s.aliyun.com/eci-live-update";
 
-/// All annotations that change the request or how a failure is treated.
-pub const READ: [&str; 9] = [
+/// All annotations that change the request, or how the pod lives.
+pub const READ: &[&str] = &[
     VSWITCH,
     SECURITY_GROUP,
     RESOURCE_GROUP_ID,
@@ -34,7 +48,14 @@ pub const READ: [&str; 9] = [
     SPOT_PRICE_LIMIT,
     EXTRA_EPHEMERAL_STORAGE,
     CUSTOM_TAGS,
+    SCHEDULE_STRATEGY,
+    USE_SPECS,
+    INSTANCE_TYPE,
+    SPOT_FALLBACK,
+    SPOT_RELEASE_STRATEGY,
     FAIL_STRATEGY,
+    MAX_PENDING_MINUTE,
+    LIVE_UPDATE,
 ];
 
 // Written back to the pod by the agent.
@@ -57,7 +78,7 @@ pub const CLIENT_TOKEN: &str = "k8s.aliyun.com/eci-client-token";
 pub const CREATE_ATTEMPT: &str = "k8s.aliyun.com/eci-create-attempt";
 
 /// All annotations the agent writes: found on a pod, they say nothing about what its user wants.
-pub const WRITTEN: [&str; 8] = [
+pub const WRITTEN: &[&str] = &[
     REQUEST_ID,
     INSTANCE_ID,
     INSTANCE_SPEC,
@@ -74,7 +95,7 @@ mod tests {
 
     #[test]
     fn names_are_prefixed_and_unique() {
-        let mut names: Vec<_> = READ.iter().chain(&WRITTEN).collect();
+        let mut names: Vec<_> = READ.iter().chain(WRITTEN).collect();
         assert!(names.iter().all(|name| name.starts_with(PREFIX)));
         names.sort_unstable();
         names.dedup();

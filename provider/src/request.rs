@@ -52,6 +52,26 @@ impl RestartPolicy {
     }
 }
 
+/// The order in which ECI tries several vSwitches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ScheduleStrategy {
+    /// As they are listed: ours are in order of preference.
+    #[default]
+    VSwitchOrdered,
+    /// At random.
+    VSwitchRandom,
+}
+
+impl ScheduleStrategy {
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::VSwitchOrdered => "VSwitchOrdered",
+            Self::VSwitchRandom => "VSwitchRandom",
+        }
+    }
+}
+
 /// One container group to create. `RegionId`, `VSwitchId`, `SecurityGroupId`, `ZoneId` are placement and set by the caller.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CreateContainerGroup {
@@ -59,8 +79,10 @@ pub struct CreateContainerGroup {
     pub region_id: String,
     /// `ZoneId`, empty = the system picks.
     pub zone_id: String,
-    /// `VSwitchId`: ids in order of preference, joined by `,` on the wire.
+    /// `VSwitchId`: ids in order of preference, at most ten, joined by `,` on the wire.
     pub vswitch_ids: Vec<String>,
+    /// `ScheduleStrategy`, sent with several vSwitches.
+    pub schedule_strategy: ScheduleStrategy,
     /// `SecurityGroupId`.
     pub security_group_id: String,
     /// `ResourceGroupId`, empty = the default one.
@@ -69,10 +91,12 @@ pub struct CreateContainerGroup {
     pub name: String,
     /// `ClientToken`: the idempotency key, at most 64 ASCII characters.
     pub client_token: String,
-    /// `Cpu` of the group, already a supported size.
+    /// `Cpu` of the group, already a supported size; not sent with an `InstanceType`.
     pub cpu: MilliCpu,
-    /// `Memory` of the group, already a supported size.
+    /// `Memory` of the group, already a supported size; not sent with an `InstanceType`.
     pub memory: MiB,
+    /// `InstanceType`: an ECS type in place of vCPU and memory.
+    pub instance_type: Option<String>,
     /// `RestartPolicy`.
     pub restart_policy: RestartPolicy,
     /// `ActiveDeadlineSeconds`.
@@ -97,6 +121,8 @@ pub struct CreateContainerGroup {
     pub spot_strategy: Option<String>,
     /// `SpotPriceLimit`, as the user wrote it (currency units per hour, at most 3 decimals).
     pub spot_price_limit: Option<String>,
+    /// `MaxPendingMinute`.
+    pub max_pending_minutes: Option<u16>,
     /// `RamRoleName`.
     pub ram_role_name: Option<String>,
     /// `Tag.N`, at most 20.

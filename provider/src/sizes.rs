@@ -77,6 +77,38 @@ pub fn fit(cpu: MilliCpu, memory: MiB, prices: &PriceList) -> Option<Size> {
         .min_by_key(|size| prices.cost(*size, 1))
 }
 
+/// What an ECS instance type of the usual form has (`ecs.c6.xlarge`: family `c` with 2 GiB per vCPU, 4 vCPU), so far as its
+/// name says; `None` for others, such as those with GPUs. ECI's own answer has the last word.
+pub fn of_instance_type(name: &str) -> Option<Size> {
+    let mut parts = name.strip_prefix("ecs.")?.split('.');
+    let (family, size, None) = (parts.next()?, parts.next()?, parts.next()) else {
+        return None;
+    };
+    let cpu = match size {
+        "large" => 2,
+        "xlarge" => 4,
+        _ => {
+            4 * size
+                .strip_suffix("xlarge")?
+                .parse::<u64>()
+                .ok()
+                .filter(|n| (2..=64).contains(n))?
+        }
+    };
+    let (kind, generation) = family.split_at(family.find(|c: char| c.is_ascii_digit())?);
+    let gib_per_vcpu = match kind {
+        "c" => 2,
+        "g" => 4,
+        "r" => 8,
+        _ => return None,
+    };
+    // Suffixes, as in g7a and r7se, keep the ratio.
+    (generation.len() <= 3).then_some(Size {
+        cpu: MilliCpu(cpu * 1000),
+        memory: MiB((cpu * gib_per_vcpu) << 10),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -135,6 +167,24 @@ mod tests {
                 memory: gib(2)
             })
         );
+    }
+
+    #[test]
+    fn usual_instance_types_say_what_they_have() {
+        let of = |name| of_instance_type(name).map(|size| (size.cpu.0, size.memory.0 >> 10));
+        assert_eq!(of("ecs.c6.large"), Some((2000, 4)));
+        assert_eq!(of("ecs.g7a.xlarge"), Some((4000, 16)));
+        assert_eq!(of("ecs.r7se.16xlarge"), Some((64_000, 512)));
+        for other in [
+            "ecs.gn6i-c4g1.xlarge",
+            "ecs.c6",
+            "ecs.c6.huge",
+            "ecs.c6.0xlarge",
+            "c6.large",
+            "ecs.t5-lc1m1.small",
+        ] {
+            assert_eq!(of(other), None, "{other}");
+        }
     }
 
     proptest! {

@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use golden_support::{cases, compare, read};
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
-use provider::mapping::{self, References, Refs, Rejections, ServiceVips, Settings, Unenforceable};
+use provider::mapping::{self, Candidate, References, Refs, Rejections, ServiceVips, Settings, Spec, Unenforceable};
 use provider::params::create_params;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -31,6 +31,7 @@ struct SettingsFile {
     no_cluster_dns: bool,
     no_tokens: bool,
     attempt: u32,
+    candidate: usize,
 }
 
 #[derive(Deserialize)]
@@ -88,7 +89,7 @@ fn run(dir: &Path) -> Option<String> {
     }
     let references = mapping::references(&pod);
     let refs = fetched(&references, objects, !changes.no_tokens);
-    match mapping::map(&pod, &refs, &settings, changes.attempt) {
+    match mapping::map_candidate(&pod, &refs, &settings, changes.attempt, changes.candidate) {
         Ok(mapped) => {
             let notes = |notes: Vec<(&str, &str)>| {
                 notes
@@ -96,7 +97,7 @@ fn run(dir: &Path) -> Option<String> {
                     .map(|(field, text)| format!("{field}: {text}"))
                     .collect::<Vec<_>>()
             };
-            let actual = json!({
+            let mut actual = json!({
                 "references": references_json(&references),
                 "asked": format!("{} / {}", mapped.asked.0, mapped.asked.1),
                 "size": mapped.size.to_string(),
@@ -104,6 +105,11 @@ fn run(dir: &Path) -> Option<String> {
                 "warnings": notes(mapped.warnings.iter().map(|w| (w.field.as_str(), w.message.as_str())).collect()),
                 "parameters": parameters(&mapped.request),
             });
+            let candidates =
+                mapping::candidates(pod.metadata.annotations.as_ref().unwrap_or(&BTreeMap::new()), &settings);
+            if candidates.len() > 1 {
+                actual["candidates"] = candidates.iter().map(candidate_text).collect();
+            }
             compare(dir, "request.json", &["rejections.json"], &actual)
         }
         Err(rejections) => {
@@ -117,6 +123,20 @@ fn run(dir: &Path) -> Option<String> {
             compare(dir, "rejections.json", &["request.json"], &actual)
         }
     }
+}
+
+fn candidate_text(candidate: &Candidate) -> String {
+    let spec = match &candidate.spec {
+        Spec::Containers => "what the containers ask for".to_owned(),
+        Spec::Pair(size) => size.to_string(),
+        Spec::InstanceType(name) => name.clone(),
+    };
+    let how = match (candidate.spot, candidate.spot_degraded) {
+        (true, _) => ", spot",
+        (false, true) => ", in place of spot",
+        (false, false) => "",
+    };
+    format!("{spec}{how}, in {}", candidate.vswitch_ids.join(" "))
 }
 
 /// What an agent that reads `references` finds: the objects of the case, and nothing else.

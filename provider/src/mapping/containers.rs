@@ -4,6 +4,7 @@ use k8s_openapi::api::core::v1::{self as core, ContainerPort, VolumeMount};
 
 use super::env::Environment;
 use super::rejection::Findings;
+use super::resources::Bounds;
 use super::{Context, probes, resources, security};
 use crate::request;
 
@@ -121,7 +122,12 @@ pub(super) fn container(
         not_for_init(container, path, findings);
     }
 
-    let bounds = resources::bounds(container);
+    // A size that the pod names takes the place of requests and limits: together they might exceed it.
+    let bounds = if cx.size_is_named {
+        Bounds::default()
+    } else {
+        resources::bounds(container)
+    };
     request::Container {
         name: name.clone(),
         image: image.to_owned(),

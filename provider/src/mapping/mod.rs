@@ -5,6 +5,8 @@
 //! advice), or the business of scheduler and API server. `docs/mapping.md` lists them. Kubernetes' structs are taken
 //! apart without `..`, so that a field a new Kubernetes version adds does not compile until someone has decided.
 
+mod annotated;
+mod candidates;
 mod containers;
 mod downward;
 mod env;
@@ -13,6 +15,7 @@ mod files;
 mod limits;
 mod names;
 mod network;
+mod options;
 mod placement;
 mod pod;
 mod probes;
@@ -26,6 +29,8 @@ mod volumes;
 
 use k8s_openapi::api::core::v1::Pod;
 
+pub use self::candidates::{Candidate, Spec, candidates};
+pub use self::options::{FailStrategy, LIFE_ANNOTATIONS, LifeOptions, SpotRelease};
 use self::pod::Context;
 pub use self::references::{Ref, References, Refs, TokenRef, references};
 pub use self::rejection::{Rejection, RejectionKind, Rejections, Warning, Weakened};
@@ -108,12 +113,35 @@ pub struct Mapped {
     pub size: Size,
     /// What the pod asked for; below `size` = it was rounded up.
     pub asked: (MilliCpu, MiB),
+    /// The way in which the group is bought.
+    pub candidate: Candidate,
 }
 
-/// Maps `pod` for its create attempt number `attempt` (0 = the first).
+/// Maps `pod` for its create attempt number `attempt` (0 = the first), bought in the first of its [`candidates`].
 ///
 /// # Errors
 /// All [`Rejection`]s at once. [`Rejections::is_retryable`] tells waiting from giving up.
 pub fn map(pod: &Pod, refs: &Refs, settings: &Settings, attempt: u32) -> Result<Mapped, Rejections> {
-    pod::map(pod, refs, settings, attempt)
+    map_candidate(pod, refs, settings, attempt, 0)
+}
+
+/// As [`map`], bought in the candidate number `candidate`; an index beyond the last begins anew, so that a caller may count
+/// on without knowing how many there are.
+///
+/// How a caller uses it: a pod whose create is refused for want of stock is sent again as the next candidate; when all of
+/// [`candidates`]`.len()` were refused, once more from the first after a pause ([`FailStrategy::FailBack`]) or not at all
+/// ([`FailStrategy::FailFast`]). Two candidates are two requests, and ECI refuses another request under a token it has
+/// seen: once a create of an attempt may have taken effect (its outcome is unknown, or its group was there and got no
+/// resources) the next candidate needs the next attempt. After a refusal the token is free.
+///
+/// # Errors
+/// As [`map`]. A pod is refused for the same reasons whichever candidate is asked for.
+pub fn map_candidate(
+    pod: &Pod,
+    refs: &Refs,
+    settings: &Settings,
+    attempt: u32,
+    candidate: usize,
+) -> Result<Mapped, Rejections> {
+    pod::map(pod, refs, settings, attempt, candidate)
 }

@@ -1,11 +1,9 @@
 //! What a pod's annotations say about place, money and tags. Unlike fields, an annotation of ours that has no effect is
 //! a warning and no refusal: users bring their YAML.
 
-use std::collections::BTreeMap;
-
-use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-
-use super::quantity::Exact;
+use super::annotated::{Annotated, field};
+use super::candidates::Candidate;
+use super::options::LifeOptions;
 use super::rejection::Findings;
 use super::resources::{Demand, FREE_STORAGE_GIB};
 use super::{Context, annotations as ours};
@@ -18,36 +16,17 @@ const MAX_EXTRA_STORAGE_GIB: u64 = 5000;
 const MAX_CUSTOM_TAGS: usize = 3;
 
 /// Whether the pod asks for a spot group.
-pub(super) fn is_spot(annotations: &BTreeMap<String, String>) -> bool {
-    annotations
-        .get(ours::SPOT_STRATEGY)
+pub(super) fn is_spot(annotated: Annotated<'_>) -> bool {
+    annotated
+        .text(ours::SPOT_STRATEGY)
         .is_some_and(|strategy| strategy != "NoSpot")
 }
 
 /// GiB of disk above the free ones: the larger of the annotation and what the containers request beyond them.
-pub(super) fn extra_storage(
-    annotations: &BTreeMap<String, String>,
-    demand: &Demand,
-    findings: &mut Findings,
-) -> Option<u64> {
+pub(super) fn extra_storage(annotated: Annotated<'_>, demand: &Demand, findings: &mut Findings) -> Option<u64> {
     let beyond_free = demand.storage_gib.saturating_sub(FREE_STORAGE_GIB);
-    let annotated = annotations.get(ours::EXTRA_EPHEMERAL_STORAGE).map_or(0, |text| {
-        match Exact::parse(&Quantity(text.clone())).map(|exact| exact.ceil_times(1)) {
-            Ok(Some(bytes)) => bytes.div_ceil(1 << 30),
-            Ok(None) => {
-                findings.invalid(
-                    field(ours::EXTRA_EPHEMERAL_STORAGE),
-                    format!("`{text}` is out of range"),
-                );
-                0
-            }
-            Err(why) => {
-                findings.invalid(field(ours::EXTRA_EPHEMERAL_STORAGE), why);
-                0
-            }
-        }
-    });
-    let extra = annotated.max(beyond_free);
+    let annotated = annotated.bytes(ours::EXTRA_EPHEMERAL_STORAGE, findings);
+    let extra = annotated.map_or(0, |bytes| bytes.div_ceil(1 << 30)).max(beyond_free);
     if extra > MAX_EXTRA_STORAGE_GIB {
         findings.refuse(
             "spec.containers[*].resources.requests[ephemeral-storage]",
@@ -60,37 +39,37 @@ pub(super) fn extra_storage(
 }
 
 /// Fills the members of `request` that settings and annotations decide.
-pub(super) fn place(cx: &Context<'_>, request: &mut CreateContainerGroup, findings: &mut Findings) {
+pub(super) fn place(
+    cx: &Context<'_>,
+    candidate: &Candidate,
+    request: &mut CreateContainerGroup,
+    findings: &mut Findings,
+) {
     let settings = cx.settings;
-    let annotations = cx.annotations();
-    let get = |name: &str| {
-        annotations
-            .get(name)
-            .map(|value| value.trim())
-            .filter(|value| !value.is_empty())
-    };
+    let annotated = cx.annotated();
+    let get = |name: &str| annotated.text(name);
     let or = |name: &str, default: &String| get(name).map_or_else(|| default.clone(), str::to_owned);
 
     request.region_id = settings.region_id.clone();
-    request.zone_id = settings.zone_id.clone();
-    request.vswitch_ids = settings.vswitch_ids.clone();
-    if let Some(ids) = get(ours::VSWITCH) {
-        request.vswitch_ids = ids
-            .split(',')
-            .map(|id| id.trim().to_owned())
-            .filter(|id| !id.is_empty())
-            .collect();
-        // The node's zone need not be the zone of the pod's own vSwitches; they imply theirs.
-        request.zone_id = String::new();
+    request.vswitch_ids = candidate.vswitch_ids.clone();
+    // The node's zone need not be the zone of the pod's own vSwitches; they imply theirs.
+    if get(ours::VSWITCH).is_none() {
+        request.zone_id = settings.zone_id.clone();
     }
+    let options = LifeOptions::read(annotated, findings);
+    request.schedule_strategy = options.schedule_strategy;
+    request.max_pending_minutes = options.max_pending_minutes;
     request.security_group_id = or(ours::SECURITY_GROUP, &settings.security_group_id);
     request.resource_group_id = or(ours::RESOURCE_GROUP_ID, &settings.resource_group_id);
     request.ram_role_name = get(ours::RAM_ROLE_NAME).map(str::to_owned);
     spot(get(ours::SPOT_STRATEGY), get(ours::SPOT_PRICE_LIMIT), request, findings);
+    if !candidate.spot {
+        (request.spot_strategy, request.spot_price_limit) = (None, None);
+    }
     if let Some(tags) = get(ours::CUSTOM_TAGS) {
         custom_tags(tags, request, findings);
     }
-    for name in annotations.keys() {
+    for name in annotated.0.keys() {
         let known = ours::READ.contains(&name.as_str()) || ours::WRITTEN.contains(&name.as_str());
         let bandwidth = matches!(
             name.as_str(),
@@ -159,8 +138,4 @@ fn custom_tags(text: &str, request: &mut CreateContainerGroup, findings: &mut Fi
             added += 1;
         }
     }
-}
-
-fn field(annotation: &str) -> String {
-    format!("metadata.annotations[{annotation}]")
 }

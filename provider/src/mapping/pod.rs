@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{Pod, PodSpec};
 
+use super::annotated::Annotated;
+use super::candidates::{self, Spec};
 use super::containers::{self, Kind};
 use super::rejection::{Findings, Rejection, RejectionKind};
 use super::{
@@ -25,6 +27,8 @@ pub(super) struct Context<'a> {
     pub(super) size: Size,
     /// Its disk, GiB.
     pub(super) storage_gib: u64,
+    /// Whether the pod names a size in place of what its containers ask for.
+    pub(super) size_is_named: bool,
 }
 
 static NO_ANNOTATIONS: BTreeMap<String, String> = BTreeMap::new();
@@ -39,17 +43,23 @@ impl<'a> Context<'a> {
             .unwrap_or("default")
     }
 
-    pub(super) fn annotations(&self) -> &'a BTreeMap<String, String> {
-        annotations(self.pod)
+    pub(super) fn annotated(&self) -> Annotated<'a> {
+        annotated(self.pod)
     }
 }
 
-fn annotations(pod: &Pod) -> &BTreeMap<String, String> {
-    pod.metadata.annotations.as_ref().unwrap_or(&NO_ANNOTATIONS)
+fn annotated(pod: &Pod) -> Annotated<'_> {
+    Annotated(pod.metadata.annotations.as_ref().unwrap_or(&NO_ANNOTATIONS))
 }
 
-/// See [`super::map`].
-pub(super) fn map(pod: &Pod, refs: &Refs, settings: &Settings, attempt: u32) -> Result<Mapped, Rejections> {
+/// See [`super::map_candidate`].
+pub(super) fn map(
+    pod: &Pod,
+    refs: &Refs,
+    settings: &Settings,
+    attempt: u32,
+    candidate: usize,
+) -> Result<Mapped, Rejections> {
     let mut findings = Findings::default();
     let Some(spec) = &pod.spec else {
         findings.invalid("spec", "the pod has no spec");
@@ -62,9 +72,31 @@ pub(super) fn map(pod: &Pod, refs: &Refs, settings: &Settings, attempt: u32) -> 
     }
 
     let demand = resources::demand(spec, &mut findings);
-    let spot = placement::is_spot(annotations(pod));
-    let size = resources::size(demand, spot, &settings.prices, &mut findings);
-    let extra_storage = placement::extra_storage(annotations(pod), &demand, &mut findings);
+    let mut candidates = candidates::read(annotated(pod), settings, &mut findings);
+    // There is always one, and an index beyond the last begins anew.
+    let candidate = candidates.swap_remove(candidate % candidates.len().max(1));
+    let (asked, size, instance_type) = match &candidate.spec {
+        Spec::Containers => {
+            let size = resources::size(demand, candidate.spot, &settings.prices, &mut findings);
+            (
+                Size {
+                    cpu: demand.cpu,
+                    memory: demand.memory,
+                },
+                size,
+                None,
+            )
+        }
+        Spec::Pair(asked) => {
+            let size = resources::named_size(*asked, candidate.spot, &settings.prices);
+            (*asked, size, None)
+        }
+        Spec::InstanceType(name) => {
+            let size = resources::size_of_type(name, demand, &settings.prices);
+            (size, size, Some(name.clone()))
+        }
+    };
+    let extra_storage = placement::extra_storage(annotated(pod), &demand, &mut findings);
     let storage_gib = resources::FREE_STORAGE_GIB.saturating_add(extra_storage.unwrap_or(0));
     let cx = Context {
         pod,
@@ -73,6 +105,7 @@ pub(super) fn map(pod: &Pod, refs: &Refs, settings: &Settings, attempt: u32) -> 
         settings,
         size,
         storage_gib,
+        size_is_named: candidate.spec != Spec::Containers,
     };
 
     let mut request = CreateContainerGroup {
@@ -80,11 +113,12 @@ pub(super) fn map(pod: &Pod, refs: &Refs, settings: &Settings, attempt: u32) -> 
         client_token: token::client_token(&settings.cluster_id, uid, attempt),
         cpu: size.cpu,
         memory: size.memory,
+        instance_type,
         extra_ephemeral_storage_gib: extra_storage,
         tags: tags::ownership(pod, settings),
         ..CreateContainerGroup::default()
     };
-    placement::place(&cx, &mut request, &mut findings);
+    placement::place(&cx, &candidate, &mut request, &mut findings);
     fill(&cx, &mut request, &mut findings);
     limits::check(&request, &mut findings);
 
@@ -109,7 +143,8 @@ pub(super) fn map(pod: &Pod, refs: &Refs, settings: &Settings, attempt: u32) -> 
             weakened,
             warnings,
             size,
-            asked: (demand.cpu, demand.memory),
+            asked: (asked.cpu, asked.memory),
+            candidate,
         })
     } else {
         Err(Rejections(rejections))

@@ -80,6 +80,23 @@ pub(super) fn size(demand: Demand, spot: bool, prices: &PriceList, findings: &mu
     })
 }
 
+/// The size to buy for a pair that the pod itself names, and that something holds.
+pub(super) fn named_size(asked: Size, spot: bool, prices: &PriceList) -> Size {
+    let cpu = if spot {
+        asked.cpu.max(sizes::SPOT_MINIMUM_CPU)
+    } else {
+        asked.cpu
+    };
+    sizes::fit(cpu, asked.memory, prices).unwrap_or(asked)
+}
+
+/// What an instance type has. Where its name does not say, what the pod would have without it: the answer of ECI tells.
+pub(super) fn size_of_type(name: &str, demand: Demand, prices: &PriceList) -> Size {
+    sizes::of_instance_type(name)
+        .or_else(|| sizes::fit(demand.cpu, demand.memory, prices))
+        .unwrap_or(sizes::DEFAULT)
+}
+
 /// The container's limits: a limit holds on ECI as well; without one the container shares what the group has.
 pub(super) fn bounds(container: &Container) -> Bounds {
     // Errors were reported when the pod's demand was computed.

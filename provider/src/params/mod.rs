@@ -49,12 +49,14 @@ fn visit(request: &CreateContainerGroup, mut sink: impl FnMut(&str, &str)) {
         region_id,
         zone_id,
         vswitch_ids,
+        schedule_strategy,
         security_group_id,
         resource_group_id,
         name,
         client_token,
         cpu,
         memory,
+        instance_type,
         restart_policy,
         active_deadline_seconds,
         termination_grace_period_seconds,
@@ -67,6 +69,7 @@ fn visit(request: &CreateContainerGroup, mut sink: impl FnMut(&str, &str)) {
         extra_ephemeral_storage_gib,
         spot_strategy,
         spot_price_limit,
+        max_pending_minutes,
         ram_role_name,
         tags,
         init_containers,
@@ -82,16 +85,21 @@ fn visit(request: &CreateContainerGroup, mut sink: impl FnMut(&str, &str)) {
         [only] => w.put("VSwitchId", only),
         several => {
             w.put("VSwitchId", &several.join(","));
-            // Without it ECI does not say which one it tries first; ours are in order of preference.
-            w.put("ScheduleStrategy", "VSwitchOrdered");
+            // Without it ECI does not say which one it tries first.
+            w.put("ScheduleStrategy", schedule_strategy.as_str());
         }
     }
     w.put_unless_empty("SecurityGroupId", security_group_id);
     w.put_unless_empty("ResourceGroupId", resource_group_id);
     w.put("ContainerGroupName", name);
     w.put_unless_empty("ClientToken", client_token);
-    w.put("Cpu", &decimal(cpu.as_vcpu()));
-    w.put("Memory", &decimal(memory.as_gib()));
+    match instance_type {
+        Some(kind) => w.put("InstanceType", kind),
+        None => {
+            w.put("Cpu", &decimal(cpu.as_vcpu()));
+            w.put("Memory", &decimal(memory.as_gib()));
+        }
+    }
     w.put("RestartPolicy", restart_policy.as_str());
     w.put_some("ActiveDeadlineSeconds", active_deadline_seconds.as_ref());
     w.put_some(
@@ -116,6 +124,7 @@ fn visit(request: &CreateContainerGroup, mut sink: impl FnMut(&str, &str)) {
     w.put_some("EphemeralStorage", extra_ephemeral_storage_gib.as_ref());
     w.put_some("SpotStrategy", spot_strategy.as_ref());
     w.put_some("SpotPriceLimit", spot_price_limit.as_ref());
+    w.put_some("MaxPendingMinute", max_pending_minutes.as_ref());
     w.put_some("RamRoleName", ram_role_name.as_ref());
     w.list("Tag", tags, |w, (key, value)| {
         w.put("Key", key);
@@ -233,6 +242,7 @@ mod tests {
             extra_ephemeral_storage_gib: Some(20),
             spot_strategy: Some("SpotWithPriceLimit".into()),
             spot_price_limit: Some("0.05".into()),
+            max_pending_minutes: Some(60),
             ram_role_name: Some("role".into()),
             tags: vec![("UID".into(), "1-2".into()), ("k".into(), String::new())],
             ..smallest()
@@ -274,12 +284,31 @@ mod tests {
                 "EphemeralStorage=20",
                 "SpotStrategy=SpotWithPriceLimit",
                 "SpotPriceLimit=0.05",
+                "MaxPendingMinute=60",
                 "RamRoleName=role",
                 "Tag.1.Key=UID",
                 "Tag.1.Value=1-2",
                 "Tag.2.Key=k",
                 "Tag.2.Value=",
             ]
+        );
+    }
+
+    #[test]
+    fn an_instance_type_takes_the_place_of_cpu_and_memory() {
+        let request = CreateContainerGroup {
+            vswitch_ids: vec!["a".into(), "b".into()],
+            schedule_strategy: ScheduleStrategy::VSwitchRandom,
+            instance_type: Some("ecs.c6.xlarge".into()),
+            ..smallest()
+        };
+        let lines = lines(&request);
+        assert!(lines.contains(&"InstanceType=ecs.c6.xlarge".to_owned()));
+        assert!(lines.contains(&"ScheduleStrategy=VSwitchRandom".to_owned()));
+        assert!(
+            !lines
+                .iter()
+                .any(|line| line.starts_with("Cpu=") || line.starts_with("Memory="))
         );
     }
 
