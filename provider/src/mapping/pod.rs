@@ -71,6 +71,8 @@ pub(super) fn map(
         findings.invalid("metadata.uid", "the pod has no UID");
     }
 
+    refuse_daemons(pod, &mut findings);
+
     let demand = resources::demand(spec, &mut findings);
     let mut candidates = candidates::read(annotated(pod), settings, &mut findings);
     // There is always one, and an index beyond the last begins anew.
@@ -148,6 +150,21 @@ pub(super) fn map(
         })
     } else {
         Err(Rejections(rejections))
+    }
+}
+
+/// A DaemonSet's pod serves the node it is on, and here is none to serve: as a group it would be paid for and of no use.
+fn refuse_daemons(pod: &Pod, findings: &mut Findings) {
+    let owners = pod.metadata.owner_references.iter().flatten().enumerate();
+    for (index, owner) in owners.filter(|(_, owner)| owner.controller == Some(true) && owner.kind == "DaemonSet") {
+        findings.refuse(
+            format!("metadata.ownerReferences[{index}]"),
+            format!(
+                "the DaemonSet `{}` serves nodes, and this node has no machine to serve; keep it away with a node affinity: type \
+                 NotIn virtual-kubelet",
+                owner.name
+            ),
+        );
     }
 }
 
