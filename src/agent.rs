@@ -18,7 +18,7 @@ use crate::kubelet::{self, LogBudget};
 use crate::metrics::{self, Health, Metrics};
 use crate::node::{self, Capacity, CloudConditions, CpuUsage, NodeSettings, OwnUse};
 use crate::pods::store::Store;
-use crate::pods::{self, Connections, PodsSettings, patience::Patience, reconcile::Parallel};
+use crate::pods::{self, Connections, PodsSettings, reconcile::Parallel};
 use crate::shutdown::Shutdown;
 use crate::{cluster, kube_client};
 
@@ -159,7 +159,7 @@ async fn start_node(
         PodsSettings {
             mapping: Arc::new(mapping_settings(config, node, cluster.kubernetes_service)),
             poll_calls_per_second: poll_rate(config),
-            patience: Patience::default(),
+            patience: config.patience,
             parallel: Parallel::default(),
             streaming_lists: cluster.streams_lists,
         },

@@ -141,6 +141,30 @@ pub struct RunArgs {
     #[arg(long, env = "VIRTUAL_NODE_UNENFORCEABLE", value_name = "warn|refuse")]
     pub unenforceable: Option<String>,
 
+    /// How often all container groups are listed, such as 30s or 1m [default: 30s]
+    ///
+    /// A group counts as gone when two lists in a row lack it. Only tests have a reason to change this or the next two.
+    #[arg(
+        long,
+        env = "VIRTUAL_NODE_LIST_PERIOD",
+        value_name = "DURATION",
+        hide_short_help = true
+    )]
+    pub list_period: Option<String>,
+
+    /// A group made this shortly before a list began may be missing from it [default: 10s]
+    #[arg(long, env = "VIRTUAL_NODE_LIST_LAG", value_name = "DURATION", hide_short_help = true)]
+    pub list_lag: Option<String>,
+
+    /// A group of this cluster and node that no pod owns is deleted when it is this old [default: 60s]
+    #[arg(
+        long,
+        env = "VIRTUAL_NODE_ORPHAN_AGE",
+        value_name = "DURATION",
+        hide_short_help = true
+    )]
+    pub orphan_age: Option<String>,
+
     /// How logs are written.
     #[command(flatten)]
     pub log: LogArgs,

@@ -14,10 +14,11 @@ use std::path::PathBuf;
 use k8s_openapi::api::core::v1::Taint;
 
 use crate::args::{RelayArgs, RunArgs};
+use crate::pods::patience::Patience;
 use crate::telemetry::LogSettings;
 use parse::{
-    parse_bool, parse_domain, parse_endpoint, parse_host_ports, parse_ip, parse_ips, parse_labels, parse_limits,
-    parse_number, parse_socket, parse_sockets, parse_taints, parse_unenforceable,
+    parse_bool, parse_domain, parse_duration, parse_endpoint, parse_host_ports, parse_ip, parse_ips, parse_labels,
+    parse_limits, parse_number, parse_socket, parse_sockets, parse_taints, parse_unenforceable,
 };
 use resolver::{NodeText, Resolver};
 
@@ -71,6 +72,8 @@ pub struct Config {
     pub node_labels: BTreeMap<String, String>,
     /// What happens to pod fields that ECI cannot express and that only tighten security.
     pub unenforceable: Unenforceable,
+    /// How long the cloud is given before something is concluded from what it does not show.
+    pub patience: Patience,
     /// How logs are written.
     pub log: LogSettings,
 }
@@ -235,6 +238,9 @@ impl Config {
             register_with_taints,
             node_labels,
             unenforceable,
+            list_period,
+            list_lag,
+            orphan_age,
             log,
         } = args;
         let mut r = Resolver::new(file);
@@ -295,6 +301,16 @@ impl Config {
         let unenforceable = r
             .parsed("unenforceable", unenforceable, parse_unenforceable)
             .unwrap_or_default();
+        let usual = Patience::default();
+        let patience = Patience {
+            list_period: r
+                .parsed("list-period", list_period, parse_duration)
+                .unwrap_or(usual.list_period),
+            list_lag: r.parsed("list-lag", list_lag, parse_duration).unwrap_or(usual.list_lag),
+            orphan_age: r
+                .parsed("orphan-age", orphan_age, parse_duration)
+                .unwrap_or(usual.orphan_age),
+        };
         let log = r.log(log);
 
         r.finish(Self {
@@ -316,6 +332,7 @@ impl Config {
             taints,
             node_labels,
             unenforceable,
+            patience,
             log,
         })
     }

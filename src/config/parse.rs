@@ -5,7 +5,9 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
+use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::Taint;
 use serde_json::Value;
 
@@ -63,6 +65,15 @@ where
     T::Err: fmt::Display,
 {
     text.parse().map_err(|e: T::Err| e.to_string())
+}
+
+/// A duration with its unit, such as `250ms`, `30s` or `1m 30s`; not zero.
+pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
+    let parsed = text.parse::<SignedDuration>().ok();
+    let duration = parsed.and_then(|duration| Duration::try_from(duration).ok());
+    duration
+        .filter(|duration| !duration.is_zero())
+        .ok_or_else(|| "it must be a duration above zero with its unit, such as 30s".to_owned())
 }
 
 pub(super) fn parse_ip(text: &str) -> Result<IpAddr, String> {

@@ -153,6 +153,25 @@ fn taints_are_read_as_kubelet_reads_them() {
 }
 
 #[test]
+fn durations_have_a_unit() {
+    let args = |period: &str| RunArgs {
+        list_period: Some(period.to_owned()),
+        ..typed(&MINIMAL)
+    };
+    let config = Config::resolve(args("1500ms"), "orphan-age: 1m 30s").expect("valid");
+    assert_eq!(config.patience.list_period.as_millis(), 1500);
+    assert_eq!(config.patience.orphan_age.as_secs(), 90);
+    assert_eq!(config.patience.list_lag, Patience::default().list_lag);
+    for wrong in ["30", "0s", "-3s", "soon"] {
+        let errors = Config::resolve(args(wrong), "").expect_err(wrong).to_string();
+        assert!(
+            errors.contains("--list-period") && errors.contains("such as 30s"),
+            "{errors}"
+        );
+    }
+}
+
+#[test]
 fn hosts_may_be_names_or_addresses_of_both_families() {
     let host = |text| parse_host_port(text).map(|h| (h.host, h.port));
     assert_eq!(host("api.example:6443"), Ok(("api.example".to_owned(), 6443)));
