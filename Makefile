@@ -6,7 +6,7 @@ SCRIPTS = $(shell git ls-files --cached --others --exclude-standard '*.sh' .ci/r
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup check unit properties sim engine engine-docker e2e sdk sdk-java spark test test-long fuzz bench bench-mock deny up down exec load demo
+.PHONY: help setup check unit properties sim engine engine-docker e2e endurance sdk sdk-java spark test test-long fuzz bench bench-mock deny up down exec load demo
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,12 +38,18 @@ properties: ## the property tests with ten times the cases and a seed of their o
 sim: ## the agent against mock-eci and a scripted API server, in one process
 	cargo test --locked --no-fail-fast -p virtual-node --test sim
 
-e2e: ## the agent in a real cluster (real API server, scheduler, controllers), with simulated groups
-	cargo build --locked -p virtual-node -p mock-eci
-	cargo test --locked -p virtual-node --test e2e --no-run
-	VN_RUNTIME=simulated VN_BIN_DIR="$${CARGO_TARGET_DIR:-$(CURDIR)/target}/debug" \
-		$(TESTBED)/with-cluster.sh e2e control-plane,dns,cloud,node \
-		cargo test --locked --no-fail-fast --offline -p virtual-node --test e2e -- --test-threads=4
+# What both forms of the end-to-end suite run; mock-eci keeps enough calls for tests to count them.
+E2E = cargo build --locked -p virtual-node -p mock-eci && \
+	cargo test --locked -p virtual-node --test e2e --no-run && \
+	VN_RUNTIME=simulated VN_BIN_DIR="$${CARGO_TARGET_DIR:-$(CURDIR)/target}/debug" MOCK_ECI_JOURNAL=20000 \
+		$(TESTBED)/with-cluster.sh $@ control-plane,dns,cloud,node \
+		cargo test --locked --no-fail-fast --offline -p virtual-node --test e2e --
+
+e2e: ## the agent in a real cluster (real API server, scheduler, controllers), with simulated groups; SEED=n repeats one
+	$(E2E) --test-threads=4
+
+endurance: ## the long forms of its tests: hundreds of kills, a thousand pods, ten minutes without rights; SEED=n repeats one
+	$(E2E) --ignored --nocapture --test-threads=1
 
 engine: ## mock-eci's real containers, on a container engine of their own
 	cargo test --locked -p mock-eci --features docker-tests --test docker --no-run
@@ -68,7 +74,7 @@ test: setup ## all suites: what CI runs
 	@tests/suites.sh check unit sim sdk engine e2e spark
 
 test-long: setup ## all suites, and the long ones
-	@tests/suites.sh check unit sim sdk engine e2e spark engine-docker properties sdk-java fuzz demo bench
+	@tests/suites.sh check unit sim sdk engine e2e spark endurance engine-docker properties sdk-java fuzz demo bench
 
 fuzz: ## mock-eci against made-up input: each target (or TARGETS='params …') for MINUTES=10; KEEP=1 renews the corpus
 	@MINUTES="$${MINUTES:-10}" mock-eci/fuzz/run.sh $(TARGETS)

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 /// Tag with the UID of a group's pod.
@@ -48,6 +49,11 @@ impl Cloud {
     pub async fn fault(&self, action: &str, mut fault: Value) {
         fault["action"] = json!(action);
         self.post("faults", fault).await;
+    }
+
+    /// Drops all planned faults.
+    pub async fn drop_faults(&self) {
+        self.call(self.http.delete(format!("{}/mock/faults", self.url))).await;
     }
 
     /// The bills of every group there ever was for the pod of that UID.
@@ -111,23 +117,47 @@ impl Cloud {
 
     /// Values of parameter `name` in the calls of `action` for a group, oldest first; null where a call had none.
     pub async fn parameter(&self, action: &str, group: &str, name: &str) -> Vec<Value> {
-        let journal = self.get(&format!("journal?action={action}")).await;
-        let of = |entry: &Value, name: &str| -> Value {
-            let pairs = entry["Parameters"].as_array().into_iter().flatten();
-            pairs
-                .into_iter()
-                .find(|pair| pair[0] == name)
-                .map_or(Value::Null, |pair| pair[1].clone())
-        };
-        let entries = journal.as_array().into_iter().flatten();
-        entries
-            .filter(|entry| of(entry, "ContainerGroupId") == group)
-            .map(|entry| of(entry, name))
-            .collect()
+        let calls = self.journal(action).await;
+        let of_group = calls.iter().filter(|call| parameter(call, "ContainerGroupId") == group);
+        of_group.map(|call| parameter(call, name).clone()).collect()
     }
+
+    /// The calls of `action` for groups of a namespace's pods, oldest first: creates by their tags, others by the groups' ids.
+    pub async fn calls(&self, action: &str, namespace: &str) -> Vec<Value> {
+        let ids = self.bills_of_namespace(namespace).await;
+        let ids: Vec<&Value> = ids.iter().map(|bill| &bill["ContainerGroupId"]).collect();
+        let mut calls = self.journal(action).await;
+        calls.retain(|call| {
+            let mut pairs = call["Parameters"].as_array().into_iter().flatten();
+            let tagged = |pair: &Value| text(&pair[0]).starts_with("Tag.") && pair[1] == namespace;
+            pairs.any(tagged) || ids.contains(&parameter(call, "ContainerGroupId"))
+        });
+        calls
+    }
+
+    async fn journal(&self, action: &str) -> Vec<Value> {
+        match self.get(&format!("journal?action={action}")).await {
+            Value::Array(calls) => calls,
+            other => panic!("the journal is a list, not {other}"),
+        }
+    }
+}
+
+/// Value of a parameter of a call in the journal; null where it has none.
+fn parameter<'a>(call: &'a Value, name: &str) -> &'a Value {
+    let pairs = call["Parameters"].as_array().into_iter().flatten();
+    pairs
+        .into_iter()
+        .find(|pair| pair[0] == name)
+        .map_or(&Value::Null, |pair| &pair[1])
 }
 
 /// The text of a JSON string, empty for anything else.
 pub fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
+}
+
+/// The time of a JSON string, none for anything else.
+pub fn time(value: &Value) -> Option<Timestamp> {
+    value.as_str()?.parse().ok()
 }

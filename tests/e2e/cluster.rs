@@ -83,6 +83,17 @@ impl Cluster {
         }
     }
 
+    /// Sends an object, or the options of a delete, to the API server; returns its answer.
+    pub async fn send(&self, method: http::Method, path: &str, body: &Value) -> Value {
+        let request = http::Request::builder()
+            .method(method.clone())
+            .uri(path)
+            .header("content-type", "application/json");
+        let request = request.body(body.to_string().into_bytes()).expect("a path");
+        let answer = self.api.request::<Value>(request).await;
+        answer.unwrap_or_else(|error| panic!("{method} {path}: {error}"))
+    }
+
     /// The Node.
     pub async fn node(&self) -> Value {
         self.get(&format!("/api/v1/nodes/{NODE}")).await
@@ -162,7 +173,8 @@ impl Cluster {
         run("kill", &["-s", signal, &self.pid(component)], "").await.ok();
     }
 
-    fn pid(&self, component: &str) -> String {
+    /// Process id of a component.
+    pub fn pid(&self, component: &str) -> String {
         let file = self.state.join("run").join(format!("{component}.pid"));
         let pid = std::fs::read_to_string(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
         pid.trim().to_owned()
@@ -204,17 +216,35 @@ impl Cluster {
         }
         let _ = std::fs::read_to_string(self.state.join("config/agent-ip"))
             .is_ok_and(|ip| ip.trim() == AGENT_IP || blocking(CLUSTER_SH, &["restart", "agent", AGENT_IP]));
-        blocking(
-            "curl",
-            &[
-                "--silent",
-                "--max-time",
-                "10",
-                "--request",
-                "DELETE",
-                "http://127.0.0.1:8090/mock/faults",
-            ],
-        );
+        steer("DELETE", "faults", "");
+        steer("POST", "rights", r#"{"list": true, "allow": ["*"]}"#);
+        steer("POST", "limits", r#"{"limits": "documented"}"#);
+    }
+}
+
+/// Steers mock-eci where nothing can be awaited.
+fn steer(method: &str, path: &str, body: &str) {
+    let url = format!("http://127.0.0.1:8090/mock/{path}");
+    let arguments = [
+        "--silent",
+        "--max-time",
+        "10",
+        "--request",
+        method,
+        "--header",
+        "content-type: application/json",
+        "--data",
+        body,
+        &url,
+    ];
+    blocking("curl", &arguments);
+}
+
+/// Says something to who runs the suite with `--nocapture`, or reads of a failure.
+pub fn say(what: &str) {
+    #[expect(clippy::print_stderr, reason = "the harness shows it with the failure")]
+    {
+        eprintln!("{what}");
     }
 }
 

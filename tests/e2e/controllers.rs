@@ -71,7 +71,7 @@ async fn a_deployment_becomes_ready_and_scales_to_nothing() {
         .eventually("no pod", async || namespace.pods("app=web").await, Vec::is_empty)
         .await;
     namespace.no_groups().await;
-    let bills = cluster.cloud.bills_of_namespace(&namespace.name).await;
+    let bills = namespace.bills().await;
     assert_eq!(bills.len(), 3, "one group a pod, ever: {bills:?}");
 }
 

@@ -11,15 +11,24 @@
 mod until;
 
 mod access;
+mod agent_process;
+mod chance;
 mod cloud;
 mod cluster;
+mod collection;
 mod controllers;
 mod deletion;
+mod drain;
+mod kills;
 mod kubectl;
+mod lives;
 mod logs;
 mod namespace;
+mod never;
 mod node;
 mod outage;
 mod recorder;
 mod restart;
+mod restricted;
+mod rights;
 mod what_is_left;

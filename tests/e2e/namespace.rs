@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use crate::cloud::time;
 use crate::cluster::Cluster;
-use crate::kubectl::{Said, create, kubectl};
+use crate::kubectl::{Said, create, kubectl, run};
 
 /// The container of [`pod`].
 pub const CONTAINER: &str = "main";
@@ -14,6 +16,8 @@ pub const CONTAINER: &str = "main";
 pub struct Namespace<'a> {
     /// Its name.
     pub name: String,
+    /// When it was made: groups of an earlier one of its name are no business of this test.
+    made: Timestamp,
     cluster: &'a Cluster,
 }
 
@@ -21,17 +25,17 @@ impl<'a> Namespace<'a> {
     /// Makes `e2e-<topic>`, ready for pods.
     pub async fn new(cluster: &'a Cluster, topic: &str) -> Self {
         let name = format!("e2e-{topic}");
-        let namespace = Self { name, cluster };
+        let made = Timestamp::now();
+        let namespace = Self { name, made, cluster };
         let path = format!("/api/v1/namespaces/{}", namespace.name);
         // One of an earlier run that was interrupted.
-        cluster
-            .until("an older namespace to be gone", &path, |n| {
-                n.is_null() || n["status"]["phase"] != "Terminating"
-            })
-            .await;
-        if cluster.get(&path).await.is_null() {
-            create(&json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace.name } })).await;
+        if !cluster.get(&path).await.is_null() {
+            let _ = kubectl(&["delete", "namespace", &namespace.name, "--wait=false"]).await;
+            cluster
+                .until("an older namespace to be gone", &path, Value::is_null)
+                .await;
         }
+        create(&json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace.name } })).await;
         let account = namespace.path("serviceaccounts", "default");
         cluster
             .until("the default service account", &account, Value::is_object)
@@ -48,6 +52,25 @@ impl<'a> Namespace<'a> {
     pub async fn create(&self, mut object: Value) {
         object["metadata"]["namespace"] = json!(self.name);
         create(&object).await;
+    }
+
+    /// Tries to create an object here, which may be refused.
+    pub async fn try_create(&self, mut object: Value) -> Said {
+        object["metadata"]["namespace"] = json!(self.name);
+        run("kubectl", &["create", "-f", "-"], &object.to_string()).await
+    }
+
+    /// Creates an object of the core group here, without the start of a kubectl; returns its UID.
+    pub async fn post(&self, kind: &str, object: Value) -> String {
+        let path = format!("/api/v1/namespaces/{}/{kind}", self.name);
+        uid(&self.cluster.send(http::Method::POST, &path, &object).await)
+    }
+
+    /// Deletes an object of the core group with so many seconds of grace, likewise.
+    pub async fn delete(&self, kind: &str, name: &str, grace_seconds: u32) {
+        let options = json!({ "gracePeriodSeconds": grace_seconds });
+        let path = self.path(kind, name);
+        self.cluster.send(http::Method::DELETE, &path, &options).await;
     }
 
     /// kubectl with this namespace.
@@ -125,10 +148,24 @@ impl<'a> Namespace<'a> {
             .collect()
     }
 
+    /// The bills of every group there ever was for pods of this namespace.
+    pub async fn bills(&self) -> Vec<Value> {
+        let mut bills = self.cluster.cloud.bills_of_namespace(&self.name).await;
+        bills.retain(|bill| time(&bill["CreationTime"]).is_some_and(|at| at >= self.made));
+        bills
+    }
+
+    /// The calls of `action` for groups of this namespace's pods, oldest first.
+    pub async fn calls(&self, action: &str) -> Vec<Value> {
+        let mut calls = self.cluster.cloud.calls(action, &self.name).await;
+        calls.retain(|call| time(&call["Time"]).is_some_and(|at| at >= self.made));
+        calls
+    }
+
     /// Waits until no pod of this namespace has a group any more.
     pub async fn no_groups(&self) {
         let look = async || {
-            let bills = self.cluster.cloud.bills_of_namespace(&self.name).await;
+            let bills = self.bills().await;
             bills
                 .into_iter()
                 .filter(|b| b["RemovalTime"].is_null())

@@ -95,6 +95,35 @@ impl Recorder {
         history.get(name).cloned().unwrap_or_default()
     }
 
+    /// Waits until an object had the value at some time.
+    pub async fn reached(&self, name: &str, value: &str) {
+        let what = format!("{name} to be on record as {value} once");
+        let look = async || self.of(name);
+        until_every(&what, PERIOD, PATIENCE, look, |values| {
+            values.iter().any(|v| v == value)
+        })
+        .await;
+    }
+
+    /// Names of all objects that are on record.
+    pub fn names(&self) -> Vec<String> {
+        self.history
+            .lock()
+            .expect("no panic while locked")
+            .keys()
+            .cloned()
+            .collect()
+    }
+
+    /// How many objects have `value` as the last one on record.
+    pub fn count(&self, value: &str) -> usize {
+        let history = self.history.lock().expect("no panic while locked");
+        history
+            .values()
+            .filter(|values| values.last().is_some_and(|v| v == value))
+            .count()
+    }
+
     /// Waits until an object's last value on record is `value`: all that came before is then on record too.
     pub async fn caught_up(&self, name: &str, value: &str) {
         let what = format!("{name} to be on record as {value}");

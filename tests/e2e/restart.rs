@@ -36,11 +36,7 @@ async fn pending_and_running_pods_keep_their_groups() {
     for (uid, group) in &groups {
         assert_eq!(cluster.cloud.groups_ever(uid).await, std::slice::from_ref(group));
     }
-    assert_eq!(
-        cluster.cloud.bills_of_namespace(&namespace.name).await.len(),
-        4,
-        "one group a pod"
-    );
+    assert_eq!(namespace.bills().await.len(), 4, "one group a pod");
     phases.caught_up("late", "Running").await;
     assert_eq!(phases.of("running"), ["Running"]);
     for name in ["pending-1", "pending-2"] {

@@ -1,0 +1,95 @@
+//! The agent as a process of a test's own: killed and started without anybody waiting for it to be ready.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use crate::cluster::Cluster;
+
+/// All graces at a tenth, so that what waits for one does not take minutes.
+pub const IMPATIENT: [&str; 6] = ["--list-period", "3s", "--list-lag", "1s", "--orphan-age", "6s"];
+
+/// Stands in for the testbed's agent until it is dropped.
+pub struct AgentProcess {
+    /// Program and arguments.
+    command: Vec<OsString>,
+    environment: Vec<(OsString, OsString)>,
+    log: PathBuf,
+    child: Option<Child>,
+}
+
+impl AgentProcess {
+    /// Kills the testbed's agent; what [`Self::start`] starts has its command line, with `flags` (each with its value) added or
+    /// replaced.
+    pub async fn take_over(cluster: &Cluster, flags: &[&str]) -> Self {
+        let of_process = |file: &str| {
+            let path = PathBuf::from("/proc").join(cluster.pid("agent")).join(file);
+            let bytes = std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+            let items = bytes
+                .split(|byte| *byte == 0)
+                .map(|item| OsString::from_vec(item.to_vec()));
+            // Each ends with a zero byte, an empty argument too.
+            let mut items: Vec<OsString> = items.collect();
+            items.pop();
+            items
+        };
+        let mut command = of_process("cmdline");
+        for flag in flags.chunks_exact(2) {
+            if let Some(at) = command.iter().position(|item| item == flag[0]) {
+                command.drain(at..at + 2);
+            }
+            command.extend(flag.iter().map(OsString::from));
+        }
+        let environment = of_process("environ").into_iter().filter_map(|pair| {
+            let pair = pair.into_string().ok()?;
+            let (name, value) = pair.split_once('=')?;
+            Some((name.into(), value.into()))
+        });
+        let agent = Self {
+            environment: environment.collect(),
+            command,
+            log: cluster.file("logs/agent.log"),
+            child: None,
+        };
+        cluster.control(&["kill", "agent"]).await;
+        agent
+    }
+
+    /// Starts it; it is ready whenever it is.
+    pub fn start(&mut self) {
+        let log = || {
+            let log = File::options().create(true).append(true).open(&self.log);
+            Stdio::from(log.unwrap_or_else(|e| panic!("{}: {e}", self.log.display())))
+        };
+        let child = Command::new(&self.command[0])
+            .args(&self.command[1..])
+            .env_clear()
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(log())
+            .stderr(log())
+            .spawn();
+        self.child = Some(child.unwrap_or_else(|e| panic!("cannot start the agent: {e}")));
+    }
+
+    /// Kills it with SIGKILL; it must not have ended before.
+    pub fn kill(&mut self) {
+        let mut child = self.child.take().expect("it was started");
+        if let Some(status) = child.try_wait().expect("a child of ours") {
+            panic!("the agent ended by itself: {status}; see {}", self.log.display());
+        }
+        child.kill().expect("a child of ours");
+        child.wait().expect("a child of ours");
+    }
+}
+
+impl Drop for AgentProcess {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
