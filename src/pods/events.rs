@@ -9,11 +9,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
-use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use kube::Api;
+use kube::api::PostParams;
 use provider::mapping::{Warning, Weakened};
 use provider::sizes::Size;
 use tokio::sync::mpsc;
 
+use crate::chain::chain;
+use crate::clock;
 use crate::pods::figures::Figures;
 use crate::pods::record::PodRecord;
 use crate::pods::trouble::Trouble;
@@ -28,8 +33,12 @@ pub const ROUNDED: &str = "AutoInstanceTypeMatch";
 
 /// Name under which the agent reports.
 const CONTROLLER: &str = "virtual-node";
+/// What the agent was about when there was something to say.
+const ACTION: &str = "Run";
 /// Events waiting to be written.
 const QUEUE: usize = 1_024;
+/// Of a pod's name in the name of an Event, which may have 253 characters.
+const NAME_LIMIT: usize = 220;
 /// A note may have 1 kB.
 const NOTE_LIMIT: usize = 1_000;
 /// Shapes that were announced; cleared when there are so many, at the price of saying something twice.
@@ -44,9 +53,53 @@ pub struct Notices {
     figures: Figures,
 }
 
+/// How much an Event matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Weight {
+    Normal,
+    Warning,
+}
+
 struct Notice {
     on: ObjectReference,
-    event: Event,
+    weight: Weight,
+    reason: String,
+    note: String,
+    at: Timestamp,
+}
+
+impl Notice {
+    /// The object to write. kube's own recorder is not used: it counts notices of one reason as one Event, whatever they say,
+    /// and remembers each for six minutes, which in a burst of ownerless pods is more than all records together.
+    fn into_event(self, instance: &str) -> Event {
+        // As client-go names its own, and two of one instant apart: the pod's name, as far as it fits, and a suffix.
+        let mut hasher = DefaultHasher::new();
+        (&self.on.uid, &self.reason, &self.note).hash(&mut hasher);
+        let name: String = self.on.name.iter().flat_map(|name| name.chars()).take(NAME_LIMIT).collect();
+        let name = format!("{name}.{:x}{:08x}", self.at.as_microsecond(), hasher.finish() as u32);
+        Event {
+            metadata: ObjectMeta {
+                name: Some(name),
+                namespace: self.on.namespace.clone(),
+                ..ObjectMeta::default()
+            },
+            action: Some(ACTION.to_owned()),
+            event_time: Some(MicroTime(self.at)),
+            note: Some(self.note),
+            reason: Some(self.reason),
+            regarding: Some(self.on),
+            reporting_controller: Some(CONTROLLER.to_owned()),
+            reporting_instance: Some(instance.to_owned()),
+            type_: Some(
+                match self.weight {
+                    Weight::Normal => "Normal",
+                    Weight::Warning => "Warning",
+                }
+                .to_owned(),
+            ),
+            ..Event::default()
+        }
+    }
 }
 
 impl Notices {
@@ -58,15 +111,14 @@ impl Notices {
         shutdown: Shutdown,
     ) -> (Self, impl Future<Output = ()>) {
         let (queue, mut waiting) = mpsc::channel::<Notice>(QUEUE);
-        let reporter = Reporter {
-            controller: CONTROLLER.to_owned(),
-            instance: Some(node.to_owned()),
-        };
-        let recorder = Recorder::new(client, reporter);
+        let instance = node.to_owned();
         let writer = async move {
             while let Some(Some(notice)) = shutdown.race(waiting.recv()).await {
-                if let Err(error) = recorder.publish(&notice.event, &notice.on).await {
-                    tracing::warn!(reason = notice.event.reason, error = %crate::chain::chain(&error), "writing an Event failed");
+                let event = notice.into_event(&instance);
+                let namespace = event.metadata.namespace.as_deref().unwrap_or_default();
+                let api: Api<Event> = Api::namespaced(client.clone(), namespace);
+                if let Err(error) = api.create(&PostParams::default(), &event).await {
+                    tracing::warn!(reason = event.reason, error = %chain(&error), "writing an Event failed");
                 }
             }
         };
@@ -88,15 +140,15 @@ impl Notices {
         let owner = record.owner.as_deref().unwrap_or(&record.facts.uid);
         if !weakened.is_empty() {
             let list: Vec<String> = weakened.iter().map(|w| format!("{}: {}", w.field, w.why)).collect();
-            self.announce(record, owner, EventType::Normal, WEAKENED, list.join("; "));
+            self.announce(record, owner, Weight::Normal, WEAKENED, list.join("; "));
         }
         if !warnings.is_empty() {
             let list: Vec<String> = warnings.iter().map(|w| format!("{}: {}", w.field, w.message)).collect();
-            self.announce(record, owner, EventType::Warning, DOUBTFUL, list.join("; "));
+            self.announce(record, owner, Weight::Warning, DOUBTFUL, list.join("; "));
         }
         if size != asked {
             let note = format!("asked for {asked}, ECI sells and bills {size}");
-            self.announce(record, owner, EventType::Normal, ROUNDED, note);
+            self.announce(record, owner, Weight::Normal, ROUNDED, note);
         }
     }
 
@@ -105,14 +157,14 @@ impl Notices {
         if trouble.is_news(now) && !told_before {
             self.put(
                 record,
-                EventType::Warning,
+                Weight::Warning,
                 trouble.kind.event_reason(),
                 trouble.message.clone(),
             );
         }
     }
 
-    fn announce(&self, record: &PodRecord, owner: &str, type_: EventType, reason: &str, note: String) {
+    fn announce(&self, record: &PodRecord, owner: &str, weight: Weight, reason: &str, note: String) {
         let mut hasher = DefaultHasher::new();
         (owner, &note).hash(&mut hasher);
         {
@@ -124,10 +176,10 @@ impl Notices {
                 return;
             }
         }
-        self.put(record, type_, reason, note);
+        self.put(record, weight, reason, note);
     }
 
-    fn put(&self, record: &PodRecord, type_: EventType, reason: &str, mut note: String) {
+    fn put(&self, record: &PodRecord, weight: Weight, reason: &str, mut note: String) {
         if note.len() > NOTE_LIMIT {
             let end = (0..=NOTE_LIMIT - 4)
                 .rev()
@@ -136,13 +188,6 @@ impl Notices {
             note.truncate(end);
             note.push('…');
         }
-        let event = Event {
-            type_,
-            reason: reason.to_owned(),
-            note: Some(note),
-            action: "Run".to_owned(),
-            secondary: None,
-        };
         let facts = &record.facts;
         let on = ObjectReference {
             api_version: Some("v1".to_owned()),
@@ -152,7 +197,14 @@ impl Notices {
             uid: Some(facts.uid.to_string()),
             ..ObjectReference::default()
         };
-        if self.queue.try_send(Notice { on, event }).is_err() {
+        let notice = Notice {
+            on,
+            weight,
+            reason: reason.to_owned(),
+            note,
+            at: clock::now(),
+        };
+        if self.queue.try_send(notice).is_err() {
             self.figures.event_dropped();
         }
     }
