@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use jiff::{SignedDuration, Timestamp};
 use provider::group::ObservedGroup;
+use provider::status::conditions::Kind;
 use provider::units::MilliCpu;
 use tokio::sync::Notify;
 
@@ -23,7 +24,7 @@ pub struct Store {
 /// The records and their indexes.
 #[derive(Debug, Default)]
 pub struct Records {
-    by_uid: HashMap<Uid, PodRecord>,
+    by_uid: HashMap<Uid, Box<PodRecord>>,
     by_group: HashMap<Arc<str>, Uid>,
     by_hash: HashMap<u64, Uid>,
     motion: HashSet<Uid>,
@@ -67,12 +68,12 @@ impl Records {
 
     /// The record of `uid`.
     pub fn get(&self, uid: &str) -> Option<&PodRecord> {
-        self.by_uid.get(uid)
+        self.by_uid.get(uid).map(|record| &**record)
     }
 
     /// All records.
     pub fn iter(&self) -> impl Iterator<Item = (&Uid, &PodRecord)> {
-        self.by_uid.iter()
+        self.by_uid.iter().map(|(uid, record)| (uid, &**record))
     }
 
     /// How many records there are.
@@ -93,7 +94,7 @@ impl Records {
         if record.in_motion() {
             self.motion.insert(uid.clone());
         }
-        self.by_uid.insert(uid, record);
+        self.by_uid.insert(uid, Box::new(record));
     }
 
     /// Changes one record and brings the indexes up to date.
@@ -132,7 +133,7 @@ impl Records {
     }
 
     /// Drops a record.
-    pub fn remove(&mut self, uid: &str) -> Option<PodRecord> {
+    pub fn remove(&mut self, uid: &str) -> Option<Box<PodRecord>> {
         let record = self.by_uid.remove(uid)?;
         if let Some(id) = record.group_id() {
             self.by_group.remove(id);
@@ -182,8 +183,7 @@ impl Records {
 
     /// The pod called `name` in `namespace`; of two with one name (the older still ending), the one not deleted.
     pub fn find(&self, namespace: &str, name: &str) -> Option<(&Uid, &PodRecord)> {
-        self.by_uid
-            .iter()
+        self.iter()
             .filter(|(_, r)| &*r.facts.name == name && &*r.facts.namespace == namespace)
             .min_by_key(|(_, r)| r.desired.gone)
     }
@@ -194,6 +194,11 @@ impl Records {
         group.tags = Vec::new();
         group.name = String::new();
         group.uuid = None;
+        // What Kubernetes' own conditions say is computed here; ECI's tell more.
+        group.conditions.retain(|c| Kind::parse(&c.type_).is_none());
+        // Lists grew while they were decoded; most hold one container and room for four.
+        group.containers.shrink_to_fit();
+        group.conditions.shrink_to_fit();
         self.update(uid, |record| {
             if let GroupState::Present { missing, .. } = &mut record.group {
                 *missing = 0;
@@ -214,7 +219,7 @@ impl Records {
 
     /// Records that should be in a complete list that began at `began`: their groups exist, as far as we know.
     pub fn expected(&self, began: Timestamp) -> impl Iterator<Item = (&Uid, &PodRecord)> {
-        self.by_uid.iter().filter(move |(_, record)| match &record.group {
+        self.iter().filter(move |(_, record)| match &record.group {
             GroupState::Present { since, delete, .. } => *since < began && delete.is_none_or(|d| d.at < began),
             _ => false,
         })
