@@ -14,7 +14,9 @@ use virtual_node::{agent, relay, telemetry};
 /// As for a command line that cannot be parsed.
 const WRONG_SETTINGS: u8 = 2;
 
-#[tokio::main]
+// One thread: nearly all of the agent's work is waiting, ten thousand pods keep a fraction of a core busy, and handing tasks
+// from thread to thread, each with a heap of its own, would cost more than a second core brings.
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     // One crypto provider for all of the process; the first use of TLS panics without it.
     let _ = rustls::crypto::ring::default_provider().install_default();

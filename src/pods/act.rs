@@ -7,13 +7,14 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
-use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use kube::{Api, Resource as _};
 use provider::error::ErrorClass;
 use provider::mapping::{self, Settings};
 use provider::sizes::Size;
 use provider::status::{self, Phase, Previous};
 use provider::tags;
+use serde_json::value::RawValue;
 
 use crate::chain::chain;
 use crate::pods::decide::Decision;
@@ -23,7 +24,7 @@ use crate::pods::input::{
 use crate::pods::publish;
 use crate::pods::record::PodRecord;
 use crate::pods::refs::RefsReader;
-use crate::pods::watch::NodePod;
+use crate::pods::watch::{NodePod, WrittenPod};
 
 /// What effects need.
 pub struct Effects {
@@ -50,7 +51,14 @@ struct Named {
 
 impl Effects {
     /// The effect of `decision` for `record`; none where there is nothing to do any more.
-    pub fn prepare(self: &Arc<Self>, record: &PodRecord, decision: &Decision, now: Timestamp) -> Option<Effect> {
+    /// `whole` is the pod as the watch showed it, if it is still at hand.
+    pub fn prepare(
+        self: &Arc<Self>,
+        record: &PodRecord,
+        decision: &Decision,
+        whole: Option<Box<RawValue>>,
+        now: Timestamp,
+    ) -> Option<Effect> {
         let this = self.clone();
         let pod = Named {
             namespace: record.facts.namespace.to_string(),
@@ -58,7 +66,9 @@ impl Effects {
             uid: record.facts.uid.to_string(),
         };
         Some(match decision.clone() {
-            Decision::Create { attempt } => async move { Outcome::Created(this.create(&pod, attempt).await) }.boxed(),
+            Decision::Create { attempt } => {
+                async move { Outcome::Created(this.create(&pod, whole, attempt).await) }.boxed()
+            }
             Decision::Find { attempt, resend } => {
                 async move { Outcome::Found(this.find(&pod, attempt, resend).await) }.boxed()
             }
@@ -75,12 +85,18 @@ impl Effects {
     }
 
     /// Reads the pod whole, reads what it names, maps it, sends it, and forgets all of that.
-    async fn create(&self, named: &Named, attempt: u32) -> CreateOutcome {
-        let api: Api<Pod> = Api::namespaced(self.kube.clone(), &named.namespace);
-        let pod = match api.get_opt(&named.name).await {
-            Ok(Some(pod)) => pod,
-            Ok(None) => return CreateOutcome::Unneeded,
-            Err(error) => return CreateOutcome::ApiServer(chain(&error)),
+    async fn create(&self, named: &Named, whole: Option<Box<RawValue>>, attempt: u32) -> CreateOutcome {
+        let at_hand = whole.and_then(|json| serde_json::from_str::<Pod>(json.get()).ok());
+        let pod = match at_hand {
+            Some(pod) => pod,
+            None => {
+                let api: Api<Pod> = Api::namespaced(self.kube.clone(), &named.namespace);
+                match api.get_opt(&named.name).await {
+                    Ok(Some(pod)) => pod,
+                    Ok(None) => return CreateOutcome::Unneeded,
+                    Err(error) => return CreateOutcome::ApiServer(chain(&error)),
+                }
+            }
         };
         if pod.metadata.uid.as_deref() != Some(&named.uid) || pod.metadata.deletion_timestamp.is_some() {
             return CreateOutcome::Unneeded;
@@ -124,7 +140,7 @@ impl Effects {
                 .find(|group| group.tag(tags::UID) == Some(&named.uid))
             {
                 Some(group) => FindOutcome::Found(Arc::from(group.id)),
-                None if resend => FindOutcome::Resent(self.create(named, attempt).await),
+                None if resend => FindOutcome::Resent(self.create(named, None, attempt).await),
                 None => FindOutcome::NotThere,
             },
             Err(error) => FindOutcome::Failed(error.into()),
@@ -140,12 +156,18 @@ impl Effects {
     }
 
     async fn publish(&self, write: publish::Write) -> PublishOutcome {
-        let api: Api<NodePod> = Api::namespaced(self.kube.clone(), &write.namespace);
         let params = PatchParams::default();
-        match api
-            .patch_status(&write.name, &params, &Patch::Strategic(&write.body))
-            .await
-        {
+        let request = kube::core::Request::new(NodePod::url_path(&(), Some(&write.namespace))).patch_subresource(
+            "status",
+            &write.name,
+            &params,
+            &Patch::Strategic(&write.body),
+        );
+        let request = match request {
+            Ok(request) => request,
+            Err(error) => return PublishOutcome::Failed(chain(&error)),
+        };
+        match self.kube.request::<WrittenPod>(request).await {
             Ok(pod) => {
                 let phase = write.status.phase.as_deref().and_then(Phase::parse);
                 PublishOutcome::Written(Written {

@@ -75,7 +75,13 @@ impl Notice {
         // As client-go names its own, and two of one instant apart: the pod's name, as far as it fits, and a suffix.
         let mut hasher = DefaultHasher::new();
         (&self.on.uid, &self.reason, &self.note).hash(&mut hasher);
-        let name: String = self.on.name.iter().flat_map(|name| name.chars()).take(NAME_LIMIT).collect();
+        let name: String = self
+            .on
+            .name
+            .iter()
+            .flat_map(|name| name.chars())
+            .take(NAME_LIMIT)
+            .collect();
         let name = format!("{name}.{:x}{:08x}", self.at.as_microsecond(), hasher.finish() as u32);
         Event {
             metadata: ObjectMeta {

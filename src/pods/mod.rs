@@ -22,6 +22,7 @@ pub mod decide;
 pub mod desired;
 pub mod events;
 pub mod figures;
+pub mod fresh;
 pub mod input;
 mod lookup;
 #[cfg(test)]

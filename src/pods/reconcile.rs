@@ -23,6 +23,7 @@ use crate::pods::decide::{Decision, decide};
 use crate::pods::desired;
 use crate::pods::events::Notices;
 use crate::pods::figures::Figures;
+use crate::pods::fresh::FreshPods;
 use crate::pods::input::{Input, Outcome};
 use crate::pods::publish;
 use crate::pods::record::{GroupState, PodRecord, Uid};
@@ -123,6 +124,7 @@ pub struct Reconciler {
     figures: Figures,
     node_ip: Arc<str>,
     lanes: [Lane; 5],
+    fresh: FreshPods,
     /// UIDs seen since the watch began its current list.
     listing: Option<std::collections::HashSet<Uid>>,
     inputs: mpsc::Sender<Input>,
@@ -157,6 +159,7 @@ impl Reconciler {
             figures,
             node_ip,
             lanes,
+            fresh: FreshPods::default(),
             listing: None,
             inputs,
             schedule,
@@ -227,7 +230,7 @@ impl Reconciler {
         match event {
             watcher::Event::Init => self.listing = Some(std::collections::HashSet::new()),
             watcher::Event::InitApply(pod) => {
-                let uid = self.apply(&pod, now);
+                let uid = self.apply(pod, now);
                 if let Some(listing) = &mut self.listing {
                     listing.insert(uid.clone());
                 }
@@ -252,7 +255,7 @@ impl Reconciler {
             // then: made again, it would end a group that has ended.
             watcher::Event::Apply(pod)
                 if pod.deletion_grace_seconds() == Some(0) && self.store.lock().get(pod.uid()).is_none() => {}
-            watcher::Event::Apply(pod) => touched.push(self.apply(&pod, now)),
+            watcher::Event::Apply(pod) => touched.push(self.apply(pod, now)),
             watcher::Event::Delete(pod) => {
                 let uid = Uid::from(pod.uid());
                 self.store
@@ -263,8 +266,13 @@ impl Reconciler {
     }
 
     /// Brings the record of `pod` up to date, or makes one.
-    fn apply(&self, pod: &NodePod, now: Timestamp) -> Uid {
+    fn apply(&mut self, mut pod: NodePod, now: Timestamp) -> Uid {
         let uid = Uid::from(pod.uid());
+        match pod.whole.take() {
+            Some(whole) => self.fresh.put(&uid, whole),
+            None => drop(self.fresh.remove(&uid)),
+        }
+        let pod = &pod;
         let mut records = self.store.lock();
         let known = records.update(&uid, |record| {
             let wanted = desired::of(pod);
@@ -313,6 +321,9 @@ impl Reconciler {
         let mut records = self.store.lock();
         let Some(record) = records.get(uid) else { return };
         let decision = decide(record, now);
+        if !matches!(record.group, GroupState::Unknown | GroupState::Absent { .. }) || record.desired.gone {
+            self.fresh.remove(uid);
+        }
         match &decision {
             Decision::Wait(None) => {}
             Decision::Wait(Some(at)) => {
@@ -348,7 +359,8 @@ impl Reconciler {
                     let Some(record) = records.get(&uid) else { continue };
                     let decision = decide(record, now);
                     if Kind::of(&decision) == Some(kind) {
-                        let effect = self.effects.prepare(record, &decision, now);
+                        let whole = (kind == Kind::Create).then(|| self.fresh.remove(&uid)).flatten();
+                        let effect = self.effects.prepare(record, &decision, whole, now);
                         records.update(&uid, |record| record.busy = true);
                         effect
                     } else {

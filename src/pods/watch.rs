@@ -2,7 +2,8 @@
 //!
 //! Whole Pods are never kept: 10,000 Spark pods in a reflector cost over 400 MB. [`NodePod`] is what the watch decodes:
 //! managed fields, environment, volumes and everything else that only the mapping needs are skipped while parsing, and the
-//! status is reduced to a fingerprint. The mapping reads the whole pod again when a group is about to be created.
+//! status is reduced to a fingerprint. The mapping needs the whole pod: there is room for few of those that wait for their group
+//! (see [`crate::pods::fresh`]), the others are read again when their turn comes.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -19,21 +20,74 @@ use kube::runtime::{WatchStreamExt as _, watcher};
 use provider::status;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
 
 /// Pages of the first list where the API server cannot stream it: small, because a page is decoded at once.
 const PAGE_SIZE: u32 = 50;
 
 /// A pod as the watch sees it.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct NodePod {
-    #[serde(deserialize_with = "trimmed_metadata")]
     metadata: ObjectMeta,
     /// The part of the spec that life cycle and status depend on.
-    #[serde(default)]
     pub spec: SpecView,
     /// The status, reduced.
-    #[serde(default, deserialize_with = "reduced_status")]
     pub status: StatusView,
+    /// All of it as JSON, while it has yet to get its group.
+    pub whole: Option<Box<RawValue>>,
+}
+
+impl<'de> Deserialize<'de> for NodePod {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        // Works within a watch event because API servers write an event's type before its object.
+        let whole = Box::<RawValue>::deserialize(d)?;
+        let View { metadata, spec, status } = serde_json::from_str(whole.get()).map_err(serde::de::Error::custom)?;
+        let mut pod = Self {
+            metadata,
+            spec,
+            status,
+            whole: None,
+        };
+        if pod.has_yet_to_get_its_group() {
+            pod.whole = Some(whole);
+        }
+        Ok(pod)
+    }
+}
+
+/// What is decoded of a pod.
+#[derive(Deserialize)]
+struct View {
+    #[serde(deserialize_with = "trimmed_metadata")]
+    metadata: ObjectMeta,
+    #[serde(default)]
+    spec: SpecView,
+    #[serde(default, deserialize_with = "reduced_status")]
+    status: StatusView,
+}
+
+/// A pod of which nothing matters but its version: what a write answers.
+#[derive(Clone, Debug, Deserialize)]
+pub struct WrittenPod {
+    metadata: WrittenMetadata,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WrittenMetadata {
+    resource_version: Option<String>,
+}
+
+impl WrittenPod {
+    /// See [`NodePod::resource_version`].
+    pub fn resource_version(&self) -> u64 {
+        number(self.metadata.resource_version.as_deref())
+    }
+}
+
+/// Resource version as the number it has been defined to be since Kubernetes 1.35.
+fn number(version: Option<&str>) -> u64 {
+    version.and_then(|v| v.parse().ok()).unwrap_or_default()
 }
 
 /// What is read of `spec`.
@@ -128,11 +182,13 @@ impl NodePod {
 
     /// Resource version as the number it has been defined to be since Kubernetes 1.35.
     pub fn resource_version(&self) -> u64 {
-        self.metadata
-            .resource_version
-            .as_deref()
-            .and_then(|v| v.parse().ok())
-            .unwrap_or_default()
+        number(self.metadata.resource_version.as_deref())
+    }
+
+    fn has_yet_to_get_its_group(&self) -> bool {
+        matches!(self.status.phase.as_str(), "" | "Pending")
+            && self.metadata.deletion_timestamp.is_none()
+            && self.annotation(provider::annotations::INSTANCE_ID).is_none()
     }
 
     /// The value of annotation `key`.

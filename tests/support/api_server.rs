@@ -272,7 +272,8 @@ impl ApiServer {
                             return None;
                         }
                         if let Some((version, event, pod)) = state.log.iter().find(|(version, ..)| *version > from) {
-                            let line = format!("{}\n", json!({"type": event, "object": pod}));
+                            // The type first, as the real one writes it.
+                            let line = format!("{{\"type\":\"{event}\",\"object\":{pod}}}\n");
                             let frame = Ok::<_, Infallible>(Frame::data(Bytes::from(line)));
                             let version = *version;
                             drop(state);
