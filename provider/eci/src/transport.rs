@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use http::{Request, Response};
@@ -88,6 +88,9 @@ impl ReqwestTransport {
     /// request on one the other side has just closed has an unknown outcome.
     const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
+    /// Connections kept for the next calls; more are made in a burst and closed after it.
+    const IDLE_CONNECTIONS: usize = 16;
+
     /// A transport of its own pool.
     ///
     /// # Errors
@@ -96,6 +99,7 @@ impl ReqwestTransport {
         reqwest::Client::builder()
             .connect_timeout(Self::CONNECT_TIMEOUT)
             .pool_idle_timeout(Self::IDLE_TIMEOUT)
+            .pool_max_idle_per_host(Self::IDLE_CONNECTIONS)
             .tcp_nodelay(true)
             // ECI does not redirect; following one would send a signed request to somebody else.
             .redirect(reqwest::redirect::Policy::none())
@@ -109,11 +113,16 @@ impl Transport for ReqwestTransport {
     fn send(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Bytes>, TransportError>> {
         async move {
             let request = reqwest::Request::try_from(request).map_err(|e| TransportError::not_sent(e.without_url()))?;
-            let answer = self.0.execute(request).await.map_err(from_reqwest)?;
+            let mut answer = self.0.execute(request).await.map_err(from_reqwest)?;
             let mut response = Response::new(Bytes::new());
             *response.status_mut() = answer.status();
             *response.headers_mut() = answer.headers().clone();
-            *response.body_mut() = answer.bytes().await.map_err(from_reqwest)?;
+            // Copied as it comes: pieces that are kept hold the connection's whole read buffers, many times their size.
+            let mut body = BytesMut::new();
+            while let Some(piece) = answer.chunk().await.map_err(from_reqwest)? {
+                body.extend_from_slice(&piece);
+            }
+            *response.body_mut() = body.freeze();
             Ok(response)
         }
         .boxed()
