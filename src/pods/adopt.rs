@@ -2,7 +2,7 @@
 //!
 //! # Guarantees
 //! - A group is deleted only if its cluster, node and UID tags are ours, the list of pods is complete and lacks its UID, and
-//!   it is older than [`Adopter::orphan_age`].
+//!   it is older than [`Adopter::orphan_age`] or another pod has its pod's name: then that one is gone for certain.
 //! - A group of a pod whose create is still under way is left alone: the create's own answer names it.
 
 use std::sync::Arc;
@@ -12,12 +12,13 @@ use eci::{Client, GroupQuery};
 use jiff::Timestamp;
 use provider::error::ErrorClass;
 use provider::group::ObservedGroup;
+use provider::status::PodFacts;
 use provider::tags;
 use tokio::sync::mpsc;
 
 use crate::pods::figures::Figures;
 use crate::pods::input::Input;
-use crate::pods::record::{GroupState, PodRecord, Uid};
+use crate::pods::record::{Desired, GroupState, PodRecord, Uid};
 use crate::pods::store::Store;
 
 /// Ids in one call, ECI's bound.
@@ -43,6 +44,8 @@ enum Verdict {
     Adopt(Uid),
     /// Its pod has another group, or is not here.
     Orphan,
+    /// Its pod is gone: another one has the name, and waits until this group is gone, too.
+    Remains,
     /// Not ours, too young, or about to explain itself.
     Leave,
 }
@@ -71,6 +74,15 @@ impl Adopter {
                         let _ = inputs.send(Input::Observed(vec![uid])).await;
                     }
                     Verdict::Orphan => self.delete_orphan(&group).await?,
+                    Verdict::Remains => {
+                        let Some(record) = remains(&group, now) else { continue };
+                        let uid = Uid::from(&*record.facts.uid);
+                        tracing::info!(pod_uid = %uid, group = %group.id, "a pod of that name is here, but the group is an earlier one's");
+                        self.figures.decision("delete-remains");
+                        store.lock().insert(uid.clone(), record);
+                        // A closed channel means shutdown.
+                        let _ = inputs.send(Input::Observed(vec![uid])).await;
+                    }
                     Verdict::Leave => {}
                 }
             }
@@ -93,6 +105,14 @@ impl Adopter {
                 GroupState::Present { id, .. } if **id == *group.id => Verdict::Leave,
                 GroupState::Present { .. } | GroupState::Gone => Verdict::Orphan,
             };
+        }
+        let name = (group.tag(tags::NAMESPACE), group.tag(tags::POD_NAME));
+        let successor = match name {
+            (Some(namespace), Some(name)) if records.pods_listed => records.find(namespace, name),
+            _ => None,
+        };
+        if successor.is_some_and(|(_, record)| !record.desired.gone) {
+            return Verdict::Remains;
         }
         let old_enough = group
             .created
@@ -118,6 +138,23 @@ impl Adopter {
             Err(error) => Err(error),
         }
     }
+}
+
+/// The record of a pod that is gone and left `group` behind; none where the tags do not say which pod that was.
+fn remains(group: &ObservedGroup, now: Timestamp) -> Option<PodRecord> {
+    let facts = PodFacts {
+        uid: group.tag(tags::UID)?.into(),
+        namespace: group.tag(tags::NAMESPACE)?.into(),
+        name: group.tag(tags::POD_NAME)?.into(),
+        ..PodFacts::default()
+    };
+    let desired = Desired {
+        gone: true,
+        ..Desired::default()
+    };
+    let mut record = PodRecord::new(facts, desired, GroupState::Unknown, now);
+    record.has_group(Arc::from(group.id.as_str()), 0, now);
+    Some(record)
 }
 
 /// Makes `group` the group of `record`.

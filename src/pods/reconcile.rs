@@ -3,7 +3,7 @@
 //! One task owns the flow, so a pod's effects never overlap. Effects of different pods run side by side, each kind in its
 //! own [`Lane`] with its own bound: deletes never wait behind creates, and no more pods are held whole than creates run.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +27,7 @@ use crate::pods::fresh::FreshPods;
 use crate::pods::input::{Input, Outcome};
 use crate::pods::publish;
 use crate::pods::record::{GroupState, PodRecord, Uid};
-use crate::pods::store::Store;
+use crate::pods::store::{Records, Store};
 use crate::pods::watch::NodePod;
 use crate::shutdown::Shutdown;
 
@@ -127,6 +127,8 @@ pub struct Reconciler {
     fresh: FreshPods,
     /// UIDs seen since the watch began its current list.
     listing: Option<std::collections::HashSet<Uid>>,
+    /// Pods that may not have a group yet, by namespace and name; see [`Reconciler::must_wait`].
+    held: HashMap<(Box<str>, Box<str>), Uid>,
     inputs: mpsc::Sender<Input>,
     schedule: mpsc::UnboundedSender<ScheduleRequest<Uid>>,
     due: Option<mpsc::UnboundedReceiver<ScheduleRequest<Uid>>>,
@@ -161,6 +163,7 @@ impl Reconciler {
             lanes,
             fresh: FreshPods::default(),
             listing: None,
+            held: HashMap::new(),
             inputs,
             schedule,
             due: Some(due),
@@ -250,6 +253,7 @@ impl Reconciler {
                     touched.push(uid);
                 }
                 records.pods_listed = true;
+                touched.extend(self.held.drain().map(|(_, uid)| uid));
             }
             // The object we removed ourselves is shown once more, without grace, before it goes. Its record may be gone by
             // then: made again, it would end a group that has ended.
@@ -324,6 +328,11 @@ impl Reconciler {
         if !matches!(record.group, GroupState::Unknown | GroupState::Absent { .. }) || record.desired.gone {
             self.fresh.remove(uid);
         }
+        if self.must_wait(&records, record, &decision) {
+            self.fresh.remove(uid);
+            self.held.insert(name_of(record), uid.clone());
+            return;
+        }
         match &decision {
             Decision::Wait(None) => {}
             Decision::Wait(Some(at)) => {
@@ -336,8 +345,14 @@ impl Reconciler {
                 });
             }
             Decision::Forget => {
-                records.remove(uid);
+                let successor = records
+                    .remove(uid)
+                    .and_then(|record| self.held.remove(&name_of(&record)));
                 self.figures.pods("known", records.len());
+                drop(records);
+                if let Some(successor) = successor {
+                    self.consider(&successor, now);
+                }
             }
             _ => {
                 if let Some(kind) = Kind::of(&decision) {
@@ -345,6 +360,12 @@ impl Reconciler {
                 }
             }
         }
+    }
+
+    /// Whether `decision` must wait: no group is made while one of an earlier pod of that name may live. While pods are being
+    /// listed, it is not known yet which are gone.
+    fn must_wait(&self, records: &Records, record: &PodRecord, decision: &Decision) -> bool {
+        matches!(decision, Decision::Create { .. }) && (self.listing.is_some() || records.has_predecessor(record))
     }
 
     /// Starts queued effects as far as the lanes allow. What was queued may be outdated: it is decided again.
@@ -358,7 +379,7 @@ impl Reconciler {
                     let mut records = self.store.lock();
                     let Some(record) = records.get(&uid) else { continue };
                     let decision = decide(record, now);
-                    if Kind::of(&decision) == Some(kind) {
+                    if Kind::of(&decision) == Some(kind) && !self.must_wait(&records, record, &decision) {
                         let whole = (kind == Kind::Create).then(|| self.fresh.remove(&uid)).flatten();
                         let effect = self.effects.prepare(record, &decision, whole, now);
                         records.update(&uid, |record| record.busy = true);
@@ -433,4 +454,8 @@ impl Reconciler {
             }
         }
     }
+}
+
+fn name_of(record: &PodRecord) -> (Box<str>, Box<str>) {
+    (record.facts.namespace.clone(), record.facts.name.clone())
 }

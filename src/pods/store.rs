@@ -28,6 +28,8 @@ pub struct Records {
     by_group: HashMap<Arc<str>, Uid>,
     by_hash: HashMap<u64, Uid>,
     motion: HashSet<Uid>,
+    /// Pods whose object is gone while something of theirs is left.
+    gone: HashSet<Uid>,
     /// Whether the first list of pods is complete: before, a group without a record proves nothing.
     pub pods_listed: bool,
     /// How many complete and trusted lists of groups were seen since then.
@@ -94,6 +96,9 @@ impl Records {
         if record.in_motion() {
             self.motion.insert(uid.clone());
         }
+        if record.desired.gone {
+            self.gone.insert(uid.clone());
+        }
         self.by_uid.insert(uid, Box::new(record));
     }
 
@@ -104,10 +109,14 @@ impl Records {
         let record = self.by_uid.get_mut(&uid)?;
         let id_before = record.group_id().cloned();
         let hash_before = record.observed.as_ref().map(|o| o.hash);
+        let gone_before = record.desired.gone;
         let result = change(record);
         let id_after = record.group_id().cloned();
         let hash_after = record.observed.as_ref().map(|o| o.hash);
         let moving = record.in_motion();
+        if record.desired.gone && !gone_before {
+            self.gone.insert(uid.clone());
+        }
         if id_before != id_after {
             if let Some(id) = id_before {
                 self.by_group.remove(&id);
@@ -142,6 +151,7 @@ impl Records {
             self.by_hash.remove(&observed.hash);
         }
         self.motion.remove(uid);
+        self.gone.remove(uid);
         Some(record)
     }
 
@@ -186,6 +196,16 @@ impl Records {
         self.iter()
             .filter(|(_, r)| &*r.facts.name == name && &*r.facts.namespace == namespace)
             .min_by_key(|(_, r)| r.desired.gone)
+    }
+
+    /// Whether a pod of the same name that was here before is not over yet: its group may still run, and a name has one group at
+    /// a time, or two members of a StatefulSet would be one.
+    pub fn has_predecessor(&self, record: &PodRecord) -> bool {
+        let (name, namespace) = (&record.facts.name, &record.facts.namespace);
+        let mut gone = self.gone.iter().filter_map(|uid| self.by_uid.get(uid));
+        gone.any(|other| {
+            other.facts.name == *name && other.facts.namespace == *namespace && other.facts.uid != record.facts.uid
+        })
     }
 
     /// Takes an observation of the group of `uid`; tells whether it differs from the last one.

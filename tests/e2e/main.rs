@@ -31,4 +31,5 @@ mod recorder;
 mod restart;
 mod restricted;
 mod rights;
+mod stateful;
 mod what_is_left;

@@ -212,6 +212,21 @@ impl Sim {
             .count()
     }
 
+    /// Looks that the only group of one pod had ended when the only group of another was made.
+    pub fn ended_before(&self, first: &str, second: &str) {
+        let bill = |uid: &str| {
+            let mut bills = self.cloud.app().ledger();
+            bills.retain(|bill| bill.tags.get("UID").is_some_and(|u| u == uid));
+            assert_eq!(bills.len(), 1, "groups of {uid}");
+            bills.remove(0)
+        };
+        let (ended, began) = (bill(first).billing_end, bill(second).creation_time);
+        assert!(
+            ended.is_some_and(|at| at <= began),
+            "it ended {ended:?}, and the next began {began}"
+        );
+    }
+
     /// Waits until no group is left.
     pub async fn no_groups(&self) {
         until("no group to be left", || self.groups(), BTreeMap::is_empty).await;

@@ -70,6 +70,25 @@ async fn a_pod_deleted_while_the_agent_was_down_loses_its_group() {
 }
 
 #[tokio::test]
+async fn a_pod_waits_for_the_group_of_an_earlier_one_of_its_name() {
+    let sim = Sim::new().await;
+    let agent = sim.agent();
+    let mut stubborn = pod("store-0");
+    stubborn["spec"]["containers"][0]["env"] = json!([{ "name": "MOCK_ECI_STOP_MS", "value": "500" }]);
+    let first = sim.running(stubborn.clone()).await;
+    // By force while the agent sees it, and while it does not: then all it finds is a group of a pod it never knew.
+    sim.api.delete_pod("store-0", 0);
+    let second = sim.running(stubborn.clone()).await;
+    sim.ended_before(&first, &second);
+    agent.kill().await;
+    sim.api.delete_pod("store-0", 0);
+    let third = sim.api.create_pod(stubborn);
+    let _agent = sim.agent();
+    sim.phase("store-0", "Running").await;
+    sim.ended_before(&second, &third);
+}
+
+#[tokio::test]
 async fn a_group_of_another_node_or_cluster_is_never_touched() {
     let sim = Sim::new().await;
     let agent = sim.agent();

@@ -9,7 +9,7 @@ use super::previous::Previous;
 use crate::request::RestartPolicy;
 
 /// A trimmed pod. Less than 1 kB for a running Spark executor (a test counts); `Box<str>` because these never grow.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct PodFacts {
     /// `metadata.uid`.
     pub uid: Box<str>,
