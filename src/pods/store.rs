@@ -174,21 +174,33 @@ impl Records {
         MilliCpu(placed.map(|r| r.requested.0).sum())
     }
 
-    /// Ids of the groups whose state may change soon. A group that was slow to change for long (an image of an hour's
+    /// Ids of the groups whose state may change soon, and of those whose deletion was accepted. A group that was slow to change for long (an image of an hour's
     /// pull) is left to the question for changes, so that many of them do not eat the call limit.
-    pub fn ids_in_motion(&self, now: Timestamp) -> Vec<Arc<str>> {
-        self.motion
-            .iter()
-            .filter_map(|uid| {
-                let record = self.by_uid.get(uid)?;
-                let (since, ending) = match &record.group {
-                    GroupState::Present { since, delete, .. } => (*since, delete.is_some()),
-                    _ => return None,
-                };
-                let last = record.observed.as_ref().map_or(since, |o| o.changed.max(since));
-                (ending || now.duration_since(last) < MOTION_PATIENCE).then(|| record.group_id().cloned())?
-            })
-            .collect()
+    pub fn ids_in_motion(&self, now: Timestamp) -> (Vec<Arc<str>>, Vec<Arc<str>>) {
+        let (mut moving, mut ending) = (Vec::new(), Vec::new());
+        for record in self.motion.iter().filter_map(|uid| self.by_uid.get(uid)) {
+            let GroupState::Present { id, since, delete, .. } = &record.group else {
+                continue;
+            };
+            let last = record.observed.as_ref().map_or(*since, |o| o.changed.max(*since));
+            if delete.is_some() {
+                ending.push(id.clone());
+            } else if now.duration_since(last) < MOTION_PATIENCE {
+                moving.push(id.clone());
+            }
+        }
+        (moving, ending)
+    }
+
+    /// A group that was seen and that nobody deletes: an answer that should show it and does not is none to be trusted.
+    pub fn witness(&self) -> Option<&Arc<str>> {
+        let mut records = self.by_uid.values();
+        records.find_map(|record| match &record.group {
+            GroupState::Present { id, delete: None, .. } if record.observed.is_some() && !record.group_ended() => {
+                Some(id)
+            }
+            _ => None,
+        })
     }
 
     /// The pod called `name` in `namespace`; of two with one name (the older still ending), the one not deleted.

@@ -40,6 +40,29 @@ async fn a_pod_runs_in_one_write_and_goes_with_its_group() {
 }
 
 #[tokio::test]
+async fn that_groups_are_gone_is_seen_and_not_asked_for_by_another_delete() {
+    let sim = Sim::new().await;
+    let _agent = sim.agent();
+    sim.running(pod("stays")).await;
+    let names: Vec<String> = (0..40).map(|i| format!("p-{i}")).collect();
+    for name in &names {
+        sim.api.create_pod(pod(name));
+    }
+    for name in &names {
+        sim.phase(name, "Running").await;
+    }
+    for name in &names {
+        sim.api.delete_pod(name, 30);
+    }
+    for name in &names {
+        sim.gone(name).await;
+    }
+    // Deletes have a limit of their own, which those that end something need.
+    let calls = sim.cloud.app().journal().entries(Some("DeleteContainerGroup"));
+    assert_eq!(calls.len(), names.len());
+}
+
+#[tokio::test]
 async fn a_hundred_pods_run_and_go_and_cost_three_writes_each() {
     let sim = Sim::new().await;
     let _agent = sim.agent();
