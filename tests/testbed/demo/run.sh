@@ -5,7 +5,8 @@
 #                       without either, the README beside this is taken
 #
 # VN_DEMO_MEANWHILE names a program to run in the cluster's environment once the job is
-# submitted, such as disrupt.sh; the demo fails if it does.
+# submitted, such as disrupt.sh; the demo fails if it does. VN_DEMO_LATE_CONFIG=1 lets the driver's
+# ConfigMap come a second after its pod (late_config.py). VN_DEMO_SPOT=1 makes executors spot groups.
 #
 # stdout: `== counts ==`, `== timeline ==` and `== cost ==`, each with its table. Anything
 # else a person may want to know goes to stderr. Exit code 0: all of it is true.
@@ -20,6 +21,7 @@ source "$TESTBED/lib.sh"
 BUCKET=demo
 DRIVER=wordcount-driver
 SECRET=s3-credentials
+LATE_PORT=8001
 # How long the job may take once it is submitted; 100 MB take one minute.
 TIMEOUT=1800
 PENDING_TIMEOUT=300
@@ -29,7 +31,7 @@ FAILURE=$ROOT/target/demo-failure
 # A cluster of its own, whatever else is up or set; other programs may be brought along.
 unset KUBECONFIG DOCKER_HOST
 for name in "${!VN_@}"; do
-	[[ $name == VN_@(CACHE|BIN_DIR|DEBIAN_MIRROR|INSIDE|DEMO_MEANWHILE) ]] || unset "$name"
+	[[ $name == VN_@(CACHE|BIN_DIR|DEBIAN_MIRROR|INSIDE|DEMO_MEANWHILE|DEMO_LATE_CONFIG|DEMO_SPOT) ]] || unset "$name"
 done
 export VN_TESTBED=demo-$$
 
@@ -50,7 +52,10 @@ check_input() {
 # submit IMAGE: spark-submit in cluster mode, from a container in the testbed's network.
 submit() {
 	local server
-	server=$(kubectl config view --minify --output 'jsonpath={.clusters[0].cluster.server}')
+	local -a more=()
+	server=$(submission_server)
+	[[ -z ${VN_DEMO_SPOT-} ]] ||
+		more+=(--conf spark.kubernetes.executor.annotation.k8s.aliyun.com/eci-spot-strategy=SpotAsPriceGo)
 	# It has no need of its own address, which not every machine's name leads to. The keys
 	# of the store are a Secret: configuration ends up in a ConfigMap.
 	# shellcheck disable=SC2016 # expanded inside
@@ -75,8 +80,23 @@ submit() {
 		--conf "spark.hadoop.fs.s3a.endpoint=$(endpoint AWS_ENDPOINT_URL)" \
 		--conf "spark.hadoop.fs.s3a.endpoint.region=$(endpoint AWS_REGION)" \
 		--conf spark.hadoop.fs.s3a.path.style.access=true \
-		--conf spark.hadoop.fs.s3a.connection.ssl.enabled=false \
+		--conf spark.hadoop.fs.s3a.connection.ssl.enabled=false "${more[@]}" \
 		"s3a://$BUCKET/wordcount.py" "s3a://$BUCKET/input" "s3a://$BUCKET/counts"
+}
+
+# submission_server: prints where spark-submit finds the API server.
+submission_server() {
+	if [[ -z ${VN_DEMO_LATE_CONFIG-} ]]; then
+		kubectl config view --minify --output 'jsonpath={.clusters[0].cluster.server}'
+		return
+	fi
+	# It ends with the cluster.
+	# shellcheck disable=SC2016 # expanded inside
+	inside bash -c 'setsid python3 "$1" "$2" >"$VN_STATE/logs/late-config.log" 2>&1 </dev/null &' \
+		late "$HERE/late_config.py" "$LATE_PORT"
+	wait_until 30 'the late API server' inside curl --silent --fail "http://127.0.0.1:$LATE_PORT/readyz" ||
+		die 'the API server with late ConfigMaps did not start'
+	printf 'http://127.0.0.1:%s' "$LATE_PORT"
 }
 
 # endpoint VARIABLE: what `exec` sets for programs inside.
