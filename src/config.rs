@@ -310,6 +310,7 @@ impl Config {
             orphan_age: r
                 .parsed("orphan-age", orphan_age, parse_duration)
                 .unwrap_or(usual.orphan_age),
+            ..usual
         };
         let log = r.log(log);
 

@@ -105,6 +105,22 @@ pub fn classify(code: &str, http_status: u16) -> ErrorClass {
     verdict(code, http_status).class
 }
 
+/// Reason of the Event and condition on a pod whose group is refused with this `Code`: the word that users of ACK know, where
+/// there is one, else [`ErrorClass::reason`].
+pub fn reason(code: &str, class: ErrorClass) -> &'static str {
+    match code {
+        "OperationDenied.NoStock" | "Spot.NotMatched" | "RecommendEmpty.InstanceTypeFamilyNotMatched" => "NoStock",
+        "Zone.NotOnSale" => "StockClose",
+        "InvalidVSwitchId.IpNotEnough" => "FailedScheduling",
+        "Throttling.Vcpu.PerDay" => "QuotaExceeded",
+        _ if code == "QuotaExceeded" || code.starts_with("QuotaExceeded.") => "QuotaExceeded",
+        _ if code == "Account.Arrearage" || code.ends_with("InsufficientBalance") => "InsufficientBalance",
+        "UnknownError" => "UnknownError",
+        _ if class == ErrorClass::Throttle => "Throttling",
+        _ => class.reason(),
+    }
+}
+
 /// Class and remedy of an error with this `Code` (empty if the answer had none) and HTTP status.
 pub fn verdict(code: &str, http_status: u16) -> Verdict {
     if let Ok(at) = EXACT.binary_search_by(|(name, ..)| (*name).cmp(code)) {
@@ -326,6 +342,24 @@ mod tests {
             ("JobInstanceNotSupport", 400, ErrorClass::Permanent),
         ] {
             assert_eq!(classify(code, status), class, "{code} with {status}");
+        }
+    }
+
+    #[test]
+    fn reasons_are_the_words_of_ack_where_it_has_some() {
+        for (code, reason_of) in [
+            ("OperationDenied.NoStock", "NoStock"),
+            ("Zone.NotOnSale", "StockClose"),
+            ("QuotaExceeded", "QuotaExceeded"),
+            ("QuotaExceeded.ElasticQuota", "QuotaExceeded"),
+            ("Account.Arrearage", "InsufficientBalance"),
+            ("InvalidPaymentMethod.InsufficientBalance", "InsufficientBalance"),
+            ("Throttling.User", "Throttling"),
+            ("InvalidParameter", "CreateRefused"),
+            ("ServiceUnavailable", "CloudUnavailable"),
+            ("", "CloudOutcomeUnknown"),
+        ] {
+            assert_eq!(reason(code, classify(code, 500)), reason_of, "{code}");
         }
     }
 

@@ -1,17 +1,21 @@
 //! (pure) How the result of an effect changes a pod's record, and what was learned from it.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use provider::error::ErrorClass;
-use provider::group::GroupStatus;
+use provider::group::{ObservedCondition, ObservedGroup};
 use provider::mapping::{Rejections, Warning, Weakened};
 use provider::sizes::Size;
+use provider::status::reasons;
 
-use crate::pods::input::{CreateOutcome, Created, DeleteOutcome, Failure, FindOutcome, Outcome, PublishOutcome};
-use crate::pods::record::{DeleteAccepted, GroupState, Hold, Placed, PodRecord};
-use crate::pods::trouble::{Trouble, TroubleKind};
+use crate::pods::input::{
+    CreateOutcome, Created, DeleteOutcome, EvictOutcome, Failure, FindOutcome, Outcome, PublishOutcome,
+};
+use crate::pods::record::{DeleteAccepted, GroupState, Hold, Placed, PodRecord, Release};
+use crate::pods::trouble::{Trouble, TroubleKind, What};
 
 /// First look for a group whose create's outcome is not known.
 const FIRST_LOOK: Duration = Duration::from_millis(500);
@@ -20,6 +24,9 @@ const NEXT_LOOK: Duration = Duration::from_secs(2);
 /// A create that ECI "accepted" and that no answer shows for so long is sent again, with the same token: whether the group
 /// exists or not, and whether the answers lied or not, there is exactly one after that.
 const SEND_AGAIN: SignedDuration = SignedDuration::from_secs(180);
+
+/// An eviction that a disruption budget does not allow now is asked for again.
+const EVICT_AGAIN: Duration = Duration::from_secs(5);
 
 /// What an effect's result taught, for logs, metrics and Events.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,16 +58,20 @@ pub enum Lesson {
     },
     /// ECI knows the group no more.
     GroupGone,
+    /// The pod is evicted, because its spot resources are taken back.
+    Evicted,
+    /// It cannot be evicted now.
+    EvictionBlocked {
+        /// Why, in the API server's words.
+        message: String,
+    },
     /// A status was written.
     Published {
         /// The pod was not Running before and is now.
         began_to_run: bool,
     },
-    /// The record's `trouble` is new or has lasted.
-    Trouble {
-        /// It was news before already.
-        told_before: bool,
-    },
+    /// There is a new `trouble`, or the same once more.
+    Trouble,
     /// An effect failed and will be repeated.
     Failed {
         /// Which, in words.
@@ -76,7 +87,8 @@ pub fn absorb(record: &mut PodRecord, outcome: Outcome, now: Timestamp, jitter: 
     match outcome {
         Outcome::Created(outcome) => absorb_create(record, outcome, now, jitter),
         Outcome::Found(outcome) => absorb_find(record, outcome, now, jitter),
-        Outcome::GroupDeleted(result) => absorb_delete(record, result, now),
+        Outcome::GroupDeleted(result) => absorb_delete(record, result, now, jitter),
+        Outcome::Evicted(outcome) => absorb_eviction(record, outcome, now),
         Outcome::Published(outcome) => absorb_publish(record, outcome, now),
         Outcome::ObjectRemoved(Ok(())) => {
             // Its DELETED event may come first, late or never; the answer is proof enough.
@@ -98,7 +110,7 @@ fn absorb_create(record: &mut PodRecord, outcome: CreateOutcome, now: Timestamp,
         GroupState::Absent { attempt } | GroupState::Accepted { attempt, .. } => attempt,
         _ => record.published.attempt,
     };
-    let (kind, message) = match outcome {
+    let what = match outcome {
         CreateOutcome::Created(Created {
             id,
             size,
@@ -117,8 +129,8 @@ fn absorb_create(record: &mut PodRecord, outcome: CreateOutcome, now: Timestamp,
             };
         }
         CreateOutcome::Unneeded => return Lesson::Nothing,
-        CreateOutcome::Rejected(rejections) => (kind_of(&rejections), rejections.to_string()),
-        CreateOutcome::ApiServer(failure) => (TroubleKind::ApiServer, failure),
+        CreateOutcome::Rejected(rejections) => What::new(kind_of(&rejections), rejections.to_string()),
+        CreateOutcome::ApiServer(failure) => What::new(TroubleKind::ApiServer, failure),
         CreateOutcome::Cloud(Failure { class, .. })
             if matches!(class, ErrorClass::UnknownOutcome | ErrorClass::AlreadyAccepted) =>
         {
@@ -135,14 +147,19 @@ fn absorb_create(record: &mut PodRecord, outcome: CreateOutcome, now: Timestamp,
             };
             return Lesson::Nothing;
         }
-        CreateOutcome::Cloud(Failure { class, message }) => (TroubleKind::Cloud(class), format!("ECI: {message}")),
+        CreateOutcome::Cloud(Failure { class, reason, message }) => What {
+            kind: TroubleKind::Cloud(class),
+            reason: Cow::Borrowed(reason),
+            message: format!("ECI: {message}"),
+        },
     };
-    let told_before = record
-        .trouble
-        .as_ref()
-        .is_some_and(|t| t.kind == kind && t.is_news(now));
-    record.trouble = Some(Trouble::next(record.trouble.as_ref(), kind, message, now, jitter));
-    Lesson::Trouble { told_before }
+    let trouble = Trouble::next(record.trouble.as_deref(), what, now, jitter);
+    if trouble.kind == TroubleKind::Cloud(ErrorClass::Stock) && record.desired.candidates > 1 {
+        next_attempt(record, attempt, trouble, now, jitter);
+    } else {
+        record.trouble = Some(Box::new(trouble));
+    }
+    Lesson::Trouble
 }
 
 /// Waiting can help where only references are missing; a kubelet words it by whether volumes alone wait.
@@ -208,7 +225,12 @@ fn absorb_find(record: &mut PodRecord, outcome: FindOutcome, now: Timestamp, jit
     }
 }
 
-fn absorb_delete(record: &mut PodRecord, result: Result<DeleteOutcome, Failure>, now: Timestamp) -> Lesson {
+fn absorb_delete(
+    record: &mut PodRecord,
+    result: Result<DeleteOutcome, Failure>,
+    now: Timestamp,
+    jitter: f64,
+) -> Lesson {
     match result {
         Ok(DeleteOutcome::Accepted { force }) => {
             if let GroupState::Present { delete, missing, .. } = &mut record.group {
@@ -220,26 +242,93 @@ fn absorb_delete(record: &mut PodRecord, result: Result<DeleteOutcome, Failure>,
         }
         Ok(DeleteOutcome::NotFound) => {
             record.hold = None;
-            record.group = after_gone(record);
+            group_gone(record, now, jitter);
             Lesson::GroupGone
         }
         Err(Failure { message, .. }) => hold(record, "deleting the pod's group", message, now),
     }
 }
 
-/// What a group that is gone leaves behind: a group that never got its resources is tried again as the next attempt.
-pub fn after_gone(record: &PodRecord) -> GroupState {
-    let never_scheduled = record
-        .observed
-        .as_ref()
-        .is_some_and(|o| o.group.status == GroupStatus::ScheduleFailed);
+/// The group of `record` is gone. If nothing ran in it, the pod's next attempt is due.
+pub fn group_gone(record: &mut PodRecord, now: Timestamp, jitter: f64) {
     let ending = record.desired.gone || record.desired.deletion.is_some();
-    match record.group {
-        GroupState::Present { attempt, .. } if never_scheduled && !ending => {
-            GroupState::Absent { attempt: attempt + 1 }
-        }
-        _ => GroupState::Gone,
+    let GroupState::Present { attempt, .. } = record.group else {
+        return;
+    };
+    if ending || !record.is_replaced() {
+        record.group = GroupState::Gone;
+        return;
     }
+    let (reason, message) = record.observed.as_ref().map_or(("", ""), |o| why_not_started(&o.group));
+    let what = What {
+        kind: TroubleKind::Cloud(ErrorClass::Stock),
+        reason: Cow::Owned(reason.to_owned()),
+        message: message.to_owned(),
+    };
+    let trouble = Trouble::next(None, what, now, jitter);
+    next_attempt(record, attempt, trouble, now, jitter);
+}
+
+/// The next way to buy the group is the next attempt; after each round through all of them there is a pause.
+fn next_attempt(record: &mut PodRecord, attempt: u32, mut trouble: Trouble, now: Timestamp, jitter: f64) {
+    let next = attempt.saturating_add(1);
+    match record.rounds(next) {
+        (round, true) => {
+            let pause = trouble.kind.backoff(round.saturating_sub(1)).unwrap_or_default();
+            trouble.retry_after(pause, now, jitter);
+        }
+        _ => trouble.retry_at = Some(now),
+    }
+    record.group = GroupState::Absent { attempt: next };
+    record.observed = None;
+    record.trouble = Some(Box::new(trouble));
+}
+
+/// Reason and message of a group that never started, in ECI's words where it has some.
+pub fn why_not_started(group: &ObservedGroup) -> (&str, &str) {
+    let says = |c: &&ObservedCondition| {
+        let usual = ["", "ContainersNotReady", "ContainersNotInitialized"];
+        c.status == "False" && !usual.contains(&&*c.reason)
+    };
+    let named = group.conditions.iter().filter(says);
+    let best = named.min_by_key(|c| c.type_ != "ContainerInstanceCreated");
+    best.map_or(
+        (reasons::SCHEDULE_FAILED, "ECI could not start the container group"),
+        |c| (&*c.reason, &*c.message),
+    )
+}
+
+/// ECI has announced that it takes the spot resources of the pod's group back. Tells whether that is news.
+pub fn absorb_release(record: &mut PodRecord, message: Box<str>, now: Timestamp) -> bool {
+    if record.release().is_some() || !matches!(record.group, GroupState::Present { .. }) || record.group_ended() {
+        return false;
+    }
+    record.rare.get_or_insert_default().release = Some(Release {
+        message,
+        evict_at: Some(now),
+    });
+    true
+}
+
+fn absorb_eviction(record: &mut PodRecord, outcome: EvictOutcome, now: Timestamp) -> Lesson {
+    let release = record.rare.as_deref_mut().and_then(|rare| rare.release.as_mut());
+    let again = Some(now + EVICT_AGAIN);
+    let (evict_at, lesson) = match outcome {
+        EvictOutcome::Accepted => (None, Lesson::Evicted),
+        EvictOutcome::Gone => {
+            record.desired.gone = true;
+            return Lesson::Nothing;
+        }
+        EvictOutcome::Blocked(message) => (again, Lesson::EvictionBlocked { message }),
+        EvictOutcome::Failed(failure) => {
+            let what = "evicting the pod";
+            (again, Lesson::Failed { what, failure })
+        }
+    };
+    if let Some(release) = release {
+        release.evict_at = evict_at;
+    }
+    lesson
 }
 
 fn absorb_publish(record: &mut PodRecord, outcome: PublishOutcome, now: Timestamp) -> Lesson {

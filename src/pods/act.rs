@@ -7,7 +7,7 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use kube::api::{DeleteParams, EvictParams, Patch, PatchParams, Preconditions};
 use kube::{Api, Resource as _};
 use provider::error::ErrorClass;
 use provider::mapping::{self, Settings};
@@ -19,7 +19,7 @@ use serde_json::value::RawValue;
 use crate::chain::chain;
 use crate::pods::decide::Decision;
 use crate::pods::input::{
-    CreateOutcome, Created, DeleteOutcome, Failure, FindOutcome, Outcome, PublishOutcome, Written,
+    CreateOutcome, Created, DeleteOutcome, EvictOutcome, Failure, FindOutcome, Outcome, PublishOutcome, Written,
 };
 use crate::pods::publish;
 use crate::pods::record::PodRecord;
@@ -75,6 +75,7 @@ impl Effects {
             Decision::DeleteGroup { id, force } => {
                 async move { Outcome::GroupDeleted(this.delete_group(&id, force).await) }.boxed()
             }
+            Decision::Evict => async move { Outcome::Evicted(this.evict(&pod).await) }.boxed(),
             Decision::Publish => {
                 let write = publish::prepare(record, now)?;
                 async move { Outcome::Published(this.publish(write).await) }.boxed()
@@ -105,7 +106,8 @@ impl Effects {
             Ok(refs) => refs,
             Err(error) => return CreateOutcome::ApiServer(chain(&error)),
         };
-        let mapped = match mapping::map(&pod, &refs, &self.settings, attempt) {
+        // Which way it is bought follows from the attempt, whose number is on the pod: a restart changes nothing.
+        let mapped = match mapping::map_candidate(&pod, &refs, &self.settings, attempt, attempt as usize) {
             Ok(mapped) => mapped,
             Err(rejections) => return CreateOutcome::Rejected(rejections),
         };
@@ -152,6 +154,27 @@ impl Effects {
             Ok(()) => Ok(DeleteOutcome::Accepted { force }),
             Err(error) if error.class() == ErrorClass::NotFound => Ok(DeleteOutcome::NotFound),
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Asks for the pod's eviction. A node may do so for its own pods (NodeRestriction); disruption budgets are respected.
+    async fn evict(&self, named: &Named) -> EvictOutcome {
+        let api: Api<Pod> = Api::namespaced(self.kube.clone(), &named.namespace);
+        let params = EvictParams {
+            delete_options: Some(DeleteParams {
+                preconditions: Some(Preconditions {
+                    uid: Some(named.uid.clone()),
+                    resource_version: None,
+                }),
+                ..DeleteParams::default()
+            }),
+            ..EvictParams::default()
+        };
+        match api.evict(&named.name, &params).await {
+            Ok(_) => EvictOutcome::Accepted,
+            Err(kube::Error::Api(answer)) if answer.code == 429 => EvictOutcome::Blocked(answer.message.clone()),
+            Err(kube::Error::Api(answer)) if is_another_pod(&answer) => EvictOutcome::Gone,
+            Err(error) => EvictOutcome::Failed(chain(&error)),
         }
     }
 

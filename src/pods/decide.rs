@@ -15,13 +15,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use provider::group::GroupStatus;
 
 use crate::pods::publish::{self, Publish};
 use crate::pods::record::{GroupState, PodRecord};
 
 /// A delete that seems to have had no effect is repeated after this long: its answer then says what became of the group.
 const REPEAT_DELETE: Duration = Duration::from_secs(2);
+
+/// How long after a pod's deadline ECI is given to end the group by itself: it keeps the logs then.
+const DEADLINE_MARGIN: Duration = Duration::from_secs(10);
+/// How long after a grace period ECI is given to end the group by itself.
+const GRACE_MARGIN: Duration = Duration::from_secs(5);
 
 /// The next step for a pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +51,8 @@ pub enum Decision {
         /// Skip the grace period.
         force: bool,
     },
+    /// Ask the API server to evict it: a deletion that respects disruption budgets.
+    Evict,
     /// Write its status.
     Publish,
     /// Remove the object from the API server, which waits for us.
@@ -85,34 +91,62 @@ pub fn decide(record: &PodRecord, now: Timestamp) -> Decision {
                 publish_or_wait(record, now, Some(*look_at))
             }
         }
-        GroupState::Present { id, delete, .. } => {
-            // A group that never got its resources is replaced: the next attempt may find another zone or better times.
-            let failed_to_schedule = record
-                .observed
-                .as_ref()
-                .is_some_and(|o| o.group.status == GroupStatus::ScheduleFailed);
-            match delete {
-                None if failed_to_schedule => Decision::DeleteGroup {
-                    id: id.clone(),
-                    force: true,
-                },
-                Some(accepted) if now >= accepted.at + REPEAT_DELETE => Decision::DeleteGroup {
-                    id: id.clone(),
-                    force: accepted.force,
-                },
-                Some(accepted) => publish_or_wait(record, now, Some(accepted.at + REPEAT_DELETE)),
-                None => publish_or_wait(record, now, None),
+        GroupState::Present { id, delete, .. } => match delete {
+            // A group in which nothing ran is replaced: the next attempt may find another zone, another size or better times.
+            None if record.is_replaced() => Decision::DeleteGroup {
+                id: id.clone(),
+                force: true,
+            },
+            None => decide_running(record, id, now),
+            Some(accepted) => {
+                // Its pod stays: nobody waits for the rest of the grace period but the group itself.
+                let over = accepted.at + Duration::from_secs(record.desired.grace_seconds.into()) + GRACE_MARGIN;
+                let repeat_at = accepted.at + REPEAT_DELETE;
+                let force = accepted.force || (record.is_overdue(now) && over <= now);
+                if now >= repeat_at {
+                    Decision::DeleteGroup { id: id.clone(), force }
+                } else {
+                    publish_or_wait(record, now, Some(repeat_at))
+                }
             }
-        }
+        },
         GroupState::Gone => publish_or_wait(record, now, None),
     }
 }
 
+/// A group that nobody asked to end.
+fn decide_running(record: &PodRecord, id: &Arc<str>, now: Timestamp) -> Decision {
+    if record.group_ended() || record.desired.finished {
+        return publish_or_wait(record, now, None);
+    }
+    // ECI ends the group by itself when the deadline is over; if it does not, we do.
+    let end_at = record.deadline().map(|at| at + DEADLINE_MARGIN);
+    if end_at.is_some_and(|at| at <= now) {
+        return Decision::DeleteGroup {
+            id: id.clone(),
+            force: false,
+        };
+    }
+    // What is about to happen is written before it happens.
+    if publish::due(record, now) == Publish::Now {
+        return Decision::Publish;
+    }
+    let evict_at = record.release().and_then(|release| release.evict_at);
+    if evict_at.is_some_and(|at| at <= now) {
+        return Decision::Evict;
+    }
+    publish_or_wait(record, now, [end_at, evict_at].into_iter().flatten().min())
+}
+
 fn decide_create(record: &PodRecord, attempt: u32, now: Timestamp) -> Decision {
+    if record.given_up().is_some() || record.is_overdue(now) {
+        return publish_or_wait(record, now, None);
+    }
+    let deadline = record.deadline();
     if let Some(trouble) = &record.trouble {
         match trouble.retry_at {
-            None => return publish_or_wait(record, now, None),
-            Some(at) if at > now => return publish_or_wait(record, now, Some(at)),
+            None => return publish_or_wait(record, now, deadline),
+            Some(at) if at > now => return publish_or_wait(record, now, Some(deadline.map_or(at, |d| d.min(at)))),
             Some(_) => {}
         }
     }

@@ -1,17 +1,23 @@
 //! (pure) From a watched pod to what a record keeps of it.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use provider::mapping::quantity;
+use provider::annotations;
+use provider::mapping::{self, LifeOptions, Settings, quantity};
 use provider::status::{self, ContainerFacts, GateFacts, PodFacts};
 use provider::units::MilliCpu;
 
 use crate::pods::record::{Deletion, Desired};
 use crate::pods::watch::{ContainerView, NodePod};
 
+/// What the API server fills in for `terminationGracePeriodSeconds`.
+const DEFAULT_GRACE_SECONDS: u32 = 30;
+
 /// What Kubernetes wants of `pod`.
-pub fn of(pod: &NodePod) -> Desired {
+pub fn of(pod: &NodePod, settings: &Settings) -> Desired {
+    let candidates = mapping::candidates(pod.annotations(), settings).len();
     let never = pod.spec.restart_policy.as_deref() == Some("Never");
     Desired {
         finished: matches!(pod.status.phase.as_str(), "Succeeded" | "Failed"),
@@ -22,7 +28,30 @@ pub fn of(pod: &NodePod) -> Desired {
         }),
         gone: false,
         may_fail: never && pod.owners().is_empty(),
+        options: LifeOptions::of(pod.annotations()),
+        candidates: u16::try_from(candidates).unwrap_or(u16::MAX).max(1),
+        spot: pod
+            .annotation(annotations::SPOT_STRATEGY)
+            .is_some_and(|strategy| strategy != "NoSpot"),
+        grace_seconds: pod
+            .spec
+            .termination_grace_period_seconds
+            .and_then(|s| u32::try_from(s).ok())
+            .unwrap_or(DEFAULT_GRACE_SECONDS),
+        inputs: inputs(pod),
     }
+}
+
+/// Of the pod itself: its spec, and the annotations that users write.
+fn inputs(pod: &NodePod) -> u64 {
+    let mut hash = DefaultHasher::new();
+    pod.generation().hash(&mut hash);
+    for (key, value) in pod.annotations() {
+        if annotations::READ.contains(&key.as_str()) {
+            (key, value).hash(&mut hash);
+        }
+    }
+    hash.finish()
 }
 
 /// What is wanted once the object is gone: the grace that was being waited for, if any, still holds for the group.

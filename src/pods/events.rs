@@ -4,7 +4,7 @@
 //! a bounded queue of their own; when it is full the event is dropped and counted, because a pod never waits for its Event.
 
 use std::collections::HashSet;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
@@ -19,9 +19,9 @@ use tokio::sync::mpsc;
 
 use crate::chain::chain;
 use crate::clock;
+use crate::pods::conditions::SPOT_TO_BE_RELEASED;
 use crate::pods::figures::Figures;
 use crate::pods::record::PodRecord;
-use crate::pods::trouble::Trouble;
 use crate::shutdown::Shutdown;
 
 /// Reason: a field is weaker here than the pod asks.
@@ -30,6 +30,9 @@ pub const WEAKENED: &str = "FieldNotEnforced";
 pub const DOUBTFUL: &str = "FieldDoubtful";
 /// Reason: the size was rounded up, and the difference is billed.
 pub const ROUNDED: &str = "AutoInstanceTypeMatch";
+
+/// Reason: a pod cannot be evicted now.
+pub const EVICTION_BLOCKED: &str = "EvictionBlocked";
 
 /// Name under which the agent reports.
 const CONTROLLER: &str = "virtual-node";
@@ -158,31 +161,49 @@ impl Notices {
         }
     }
 
-    /// Something stands in the way. Said once for each kind, when it is news: waits that are over in a moment are not.
-    pub fn trouble(&self, record: &PodRecord, trouble: &Trouble, told_before: bool, now: Timestamp) {
-        if trouble.is_news(now) && !told_before {
+    /// Something stands in the way. Said once for each reason, when it is news: waits that are over in a moment are not.
+    pub fn trouble(&self, record: &PodRecord, now: Timestamp) {
+        let Some(trouble) = record.news(now) else { return };
+        if self.is_first(&(&*record.facts.uid, &*trouble.reason)) {
+            self.put(record, Weight::Warning, &trouble.reason, trouble.message.to_string());
+        }
+    }
+
+    /// ECI takes the group's spot resources back.
+    pub fn release(&self, record: &PodRecord) {
+        if let Some(release) = record.release() {
             self.put(
                 record,
                 Weight::Warning,
-                trouble.kind.event_reason(),
-                trouble.message.clone(),
+                SPOT_TO_BE_RELEASED,
+                format!("{}; the pod is evicted", release.message),
             );
         }
     }
 
-    fn announce(&self, record: &PodRecord, owner: &str, weight: Weight, reason: &str, note: String) {
-        let mut hasher = DefaultHasher::new();
-        (owner, &note).hash(&mut hasher);
-        {
-            let mut announced = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
-            if announced.len() >= ANNOUNCED {
-                announced.clear();
-            }
-            if !announced.insert(hasher.finish()) {
-                return;
-            }
+    /// A disruption budget does not allow the eviction of a pod whose spot resources are taken back. Said once.
+    pub fn eviction_blocked(&self, record: &PodRecord, message: String) {
+        if self.is_first(&(&*record.facts.uid, EVICTION_BLOCKED)) {
+            let note = format!("{message} Its container group ends at the announced time all the same.");
+            self.put(record, Weight::Warning, EVICTION_BLOCKED, note);
         }
-        self.put(record, weight, reason, note);
+    }
+
+    fn announce(&self, record: &PodRecord, owner: &str, weight: Weight, reason: &str, note: String) {
+        if self.is_first(&(owner, &*note)) {
+            self.put(record, weight, reason, note);
+        }
+    }
+
+    /// Whether this was not said before, as far as is remembered.
+    fn is_first(&self, what: &impl Hash) -> bool {
+        let mut hasher = DefaultHasher::new();
+        what.hash(&mut hasher);
+        let mut announced = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
+        if announced.len() >= ANNOUNCED {
+            announced.clear();
+        }
+        announced.insert(hasher.finish())
     }
 
     fn put(&self, record: &PodRecord, weight: Weight, reason: &str, mut note: String) {

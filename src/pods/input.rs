@@ -18,6 +18,8 @@ pub enum Input {
     Pod(Box<watcher::Event<NodePod>>),
     /// These records were changed by an observation.
     Observed(Vec<Uid>),
+    /// ECI has announced that it takes the spot resources of this pod's group back, in these words.
+    Release(Uid, Box<str>),
     /// An effect ended.
     Done(Uid, Outcome),
 }
@@ -31,6 +33,8 @@ pub enum Outcome {
     Found(FindOutcome),
     /// Of [`crate::pods::decide::Decision::DeleteGroup`].
     GroupDeleted(Result<DeleteOutcome, Failure>),
+    /// Of [`crate::pods::decide::Decision::Evict`].
+    Evicted(EvictOutcome),
     /// Of [`crate::pods::decide::Decision::Publish`].
     Published(PublishOutcome),
     /// Of [`crate::pods::decide::Decision::RemoveObject`]; `Ok` also where it was gone already.
@@ -42,15 +46,23 @@ pub enum Outcome {
 pub struct Failure {
     /// What kind of failure.
     pub class: ErrorClass,
-    /// For people.
+    /// The word for it in Events and conditions.
+    pub reason: &'static str,
+    /// For people. Without ECI's request id, which would make each repetition look like news; the log has it.
     pub message: String,
 }
 
 impl From<eci::Error> for Failure {
     fn from(error: eci::Error) -> Self {
+        let class = error.class();
+        tracing::debug!(error = crate::chain::chain(&error), "a call to ECI failed");
         Self {
-            class: error.class(),
-            message: crate::chain::chain(&error),
+            class,
+            reason: provider::error::reason(error.code().unwrap_or_default(), class),
+            message: match error.code() {
+                Some(code) => format!("{code}: {}", error.message()),
+                None => crate::chain::chain(&error),
+            },
         }
     }
 }
@@ -108,6 +120,19 @@ pub enum DeleteOutcome {
     },
     /// ECI knows no such group: it is gone.
     NotFound,
+}
+
+/// How a request for an eviction ended.
+#[derive(Debug)]
+pub enum EvictOutcome {
+    /// Accepted: the pod's deletion follows.
+    Accepted,
+    /// That pod is gone.
+    Gone,
+    /// A disruption budget does not allow it now.
+    Blocked(String),
+    /// The API server could not be asked, or refused.
+    Failed(String),
 }
 
 /// How a status write ended.

@@ -18,6 +18,7 @@ pub mod absorb;
 pub mod act;
 pub mod adopt;
 pub mod cloud_state;
+pub mod conditions;
 pub mod decide;
 pub mod desired;
 pub mod events;
@@ -33,6 +34,7 @@ pub mod publish;
 pub mod reconcile;
 pub mod record;
 pub mod refs;
+pub mod releases;
 pub mod store;
 pub mod trouble;
 pub mod watch;
@@ -57,6 +59,7 @@ use crate::pods::patience::Patience;
 use crate::pods::poll::Poller;
 use crate::pods::reconcile::{Parallel, Reconciler};
 use crate::pods::refs::RefsReader;
+use crate::pods::releases::Releases;
 use crate::pods::store::Store;
 use crate::shutdown::Shutdown;
 
@@ -121,10 +124,17 @@ pub async fn run(settings: PodsSettings, connections: Connections, shutdown: Shu
         effects,
         notices,
         figures.clone(),
-        Arc::from(settings.mapping.node_ip.as_str()),
         settings.parallel,
         inputs.clone(),
     );
+    let releases = Releases {
+        eci: eci.clone(),
+        store: store.clone(),
+        inputs: inputs.clone(),
+        ownership: ownership.clone(),
+        figures: figures.clone(),
+        period: settings.patience.release_period,
+    };
     let poller = Poller {
         eci: eci.clone(),
         store: store.clone(),
@@ -155,6 +165,7 @@ pub async fn run(settings: PodsSettings, connections: Connections, shutdown: Shu
     tokio::join!(
         reconciler.run(inbox, shutdown.clone()),
         poller.run(shutdown.clone()),
+        releases.run(shutdown.clone()),
         watching,
         write_events
     );

@@ -9,15 +9,16 @@ use std::time::Duration;
 use jiff::Timestamp;
 use proptest::prelude::*;
 use provider::error::ErrorClass;
-use provider::group::{GroupStatus, ObservedGroup};
+use provider::group::{ContainerState, GroupStatus, ObservedContainer, ObservedGroup};
+use provider::mapping::{FailStrategy, LifeOptions};
 use provider::request::RestartPolicy;
 use provider::sizes::Size;
 use provider::status::{ContainerFacts, PodFacts, Previous};
 
-use crate::pods::absorb::absorb;
+use crate::pods::absorb::{absorb, absorb_release};
 use crate::pods::decide::{Decision, decide};
 use crate::pods::input::{
-    CreateOutcome, Created, DeleteOutcome, Failure, FindOutcome, Outcome, PublishOutcome, Written,
+    CreateOutcome, Created, DeleteOutcome, EvictOutcome, Failure, FindOutcome, Outcome, PublishOutcome, Written,
 };
 use crate::pods::publish::{self, Write};
 use crate::pods::record::{Deletion, Desired, GroupState, Observed, PodRecord};
@@ -35,6 +36,14 @@ enum Step {
     Vanish,
     /// The cloud gives the group its resources, or has none.
     Schedule { stock: bool },
+    /// ECI gives up starting a group's containers.
+    GiveUp,
+    /// The pod is changed in a way that the mapping sees.
+    Change,
+    /// ECI announces that it takes the group's resources back.
+    Announce,
+    /// ECI takes them back.
+    Reclaim,
     /// The poller sees the truth about the group.
     Poll,
 }
@@ -52,6 +61,8 @@ enum Answer {
     Throttled,
     /// Refused: no stock.
     NoStock,
+    /// Refused for good.
+    Refused,
     /// The caller has no rights: reading calls answer with nothing.
     Blind,
 }
@@ -63,6 +74,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Answer::NeverSent),
         1 => Just(Answer::Throttled),
         1 => Just(Answer::NoStock),
+        1 => Just(Answer::Refused),
         1 => Just(Answer::Blind),
     ];
     prop_oneof![
@@ -71,6 +83,10 @@ fn step() -> impl Strategy<Value = Step> {
         1 => any::<bool>().prop_map(|forced| Step::Delete { forced }),
         1 => Just(Step::Vanish),
         2 => prop::bool::weighted(0.7).prop_map(|stock| Step::Schedule { stock }),
+        1 => Just(Step::GiveUp),
+        1 => Just(Step::Change),
+        1 => Just(Step::Announce),
+        1 => Just(Step::Reclaim),
         3 => Just(Step::Poll),
     ]
 }
@@ -94,10 +110,30 @@ struct World {
     /// The effect under way, with the status it writes: like the loop, it is prepared at once.
     pending: Option<(Decision, Option<Write>)>,
     forgotten: bool,
+    reclaimed: bool,
+}
+
+/// What the pod is like.
+#[derive(Clone, Copy, Debug)]
+struct Kind {
+    fail_fast: bool,
+    may_fail: bool,
+    candidates: u16,
+    deadline: Option<u16>,
+}
+
+fn kind() -> impl Strategy<Value = Kind> {
+    let deadline = prop::option::weighted(0.3, 1u16..300);
+    (any::<bool>(), any::<bool>(), 1u16..4, deadline).prop_map(|(fail_fast, may_fail, candidates, deadline)| Kind {
+        fail_fast,
+        may_fail,
+        candidates,
+        deadline,
+    })
 }
 
 impl World {
-    fn new() -> Self {
+    fn new(kind: Kind) -> Self {
         let now = Timestamp::from_second(1_000_000).expect("in range");
         let facts = PodFacts {
             uid: "u".into(),
@@ -108,7 +144,7 @@ impl World {
             created: Some(now),
             deletion_requested: false,
             restart_policy: RestartPolicy::Always,
-            active_deadline_seconds: None,
+            active_deadline_seconds: kind.deadline.map(i64::from),
             containers: vec![ContainerFacts {
                 name: "c".into(),
                 image: "i".into(),
@@ -118,7 +154,20 @@ impl World {
             readiness_gates: Vec::new(),
             previous: Previous::default(),
         };
-        let record = PodRecord::new(facts, Desired::default(), GroupState::Absent { attempt: 0 }, now);
+        let desired = Desired {
+            may_fail: kind.may_fail,
+            candidates: kind.candidates,
+            options: LifeOptions {
+                fail_strategy: if kind.fail_fast {
+                    FailStrategy::FailFast
+                } else {
+                    FailStrategy::FailBack
+                },
+                ..LifeOptions::default()
+            },
+            ..Desired::default()
+        };
+        let record = PodRecord::new(facts, desired, GroupState::Absent { attempt: 0 }, now);
         let (attempt_on_pod, groups) = (0, Vec::new());
         Self {
             now,
@@ -128,6 +177,7 @@ impl World {
             record,
             pending: None,
             forgotten: false,
+            reclaimed: false,
         }
     }
 
@@ -135,8 +185,20 @@ impl World {
     fn alive(&self) -> usize {
         self.groups
             .iter()
-            .filter(|g| g.alive && g.status != GroupStatus::ScheduleFailed)
+            .filter(|g| g.alive && !g.status.is_terminal())
             .count()
+    }
+
+    /// The pod is to go.
+    fn is_ending(&self) -> bool {
+        self.record.desired.gone || self.record.desired.deletion.is_some()
+    }
+
+    /// Nothing is under way and nothing is waited for.
+    fn is_at_rest(&self) -> bool {
+        self.pending.is_none()
+            && decide(&self.record, self.now) == Decision::Wait(None)
+            && self.record.observed.is_some()
     }
 
     fn id(attempt: u32) -> Arc<str> {
@@ -174,6 +236,7 @@ impl World {
         let failure = |class| {
             CreateOutcome::Cloud(Failure {
                 class,
+                reason: class.reason(),
                 message: String::new(),
             })
         };
@@ -214,6 +277,8 @@ impl World {
             Answer::Throttled => failure(ErrorClass::Throttle),
             Answer::NoStock if known => failure(ErrorClass::AlreadyAccepted),
             Answer::NoStock => failure(ErrorClass::Stock),
+            Answer::Refused if known => failure(ErrorClass::AlreadyAccepted),
+            Answer::Refused => failure(ErrorClass::Permanent),
             Answer::Blind => failure(ErrorClass::Credentials),
         }
     }
@@ -224,6 +289,7 @@ impl World {
         };
         let failed = || Failure {
             class: ErrorClass::Transient,
+            reason: "",
             message: String::new(),
         };
         let outcome = match effect {
@@ -232,9 +298,20 @@ impl World {
                 let there = self.groups.iter().find(|g| g.alive).map(|g| Self::id(g.attempt));
                 Outcome::Found(match (answer, there) {
                     (Answer::Lost | Answer::NeverSent | Answer::Throttled, _) => FindOutcome::Failed(failed()),
-                    (Answer::Ok | Answer::NoStock, Some(id)) => FindOutcome::Found(id),
+                    (Answer::Ok | Answer::NoStock | Answer::Refused, Some(id)) => FindOutcome::Found(id),
                     (_, _) if resend => FindOutcome::Resent(self.create(attempt, answer)),
                     _ => FindOutcome::NotThere,
+                })
+            }
+            Decision::Evict => {
+                assert!(self.record.release().is_some(), "evicted without a reason");
+                if matches!(answer, Answer::Ok | Answer::Lost) {
+                    self.delete_pod(false);
+                }
+                Outcome::Evicted(match answer {
+                    Answer::Ok => EvictOutcome::Accepted,
+                    Answer::NoStock | Answer::Refused => EvictOutcome::Blocked(String::new()),
+                    _ => EvictOutcome::Failed(String::new()),
                 })
             }
             Decision::DeleteGroup { id, force } => Outcome::GroupDeleted(self.delete(&id, force, answer)),
@@ -271,6 +348,7 @@ impl World {
         if !matches!(answer, Answer::Ok | Answer::Lost) {
             return Err(Failure {
                 class: ErrorClass::Transient,
+                reason: "",
                 message: String::new(),
             });
         }
@@ -282,11 +360,18 @@ impl World {
         match answer {
             Answer::Lost => Err(Failure {
                 class: ErrorClass::UnknownOutcome,
+                reason: "",
                 message: String::new(),
             }),
             _ if found => Ok(DeleteOutcome::Accepted { force }),
             _ => Ok(DeleteOutcome::NotFound),
         }
+    }
+
+    fn delete_pod(&mut self, forced: bool) {
+        let deadline = self.now + Duration::from_secs(if forced { 0 } else { 30 });
+        let deletion = &mut self.record.desired.deletion;
+        deletion.get_or_insert(Deletion { deadline, forced });
     }
 
     fn poll(&mut self) {
@@ -312,13 +397,7 @@ impl World {
         match step {
             Step::Wait(seconds) => self.now += Duration::from_secs(seconds.into()),
             Step::Answer(answer) => self.answer(answer),
-            Step::Delete { forced } => {
-                let deadline = self.now + Duration::from_secs(if forced { 0 } else { 30 });
-                self.record
-                    .desired
-                    .deletion
-                    .get_or_insert(Deletion { deadline, forced });
-            }
+            Step::Delete { forced } => self.delete_pod(forced),
             Step::Vanish => self.record.desired.gone = true,
             Step::Schedule { stock } => {
                 for group in self.groups.iter_mut().filter(|g| g.status == GroupStatus::Scheduling) {
@@ -327,6 +406,25 @@ impl World {
                     } else {
                         GroupStatus::ScheduleFailed
                     };
+                }
+            }
+            Step::GiveUp => {
+                for group in self.groups.iter_mut().filter(|g| g.status == GroupStatus::Scheduling) {
+                    group.status = GroupStatus::Failed;
+                }
+            }
+            Step::Change => {
+                if self.record.trouble.as_ref().is_some_and(|t| t.kind.is_permanent()) {
+                    self.record.trouble = None;
+                }
+            }
+            Step::Announce => {
+                absorb_release(&mut self.record, "soon".into(), self.now);
+            }
+            Step::Reclaim => {
+                for group in self.groups.iter_mut().filter(|g| g.status == GroupStatus::Running) {
+                    group.status = GroupStatus::Expired;
+                    self.reclaimed = true;
                 }
             }
             Step::Poll => self.poll(),
@@ -339,6 +437,25 @@ impl World {
 }
 
 fn observed(id: &str, status: GroupStatus) -> ObservedGroup {
+    let waiting = ContainerState::Waiting {
+        reason: String::new(),
+        message: String::new(),
+    };
+    let running = ContainerState::Running { started_at: None };
+    let container = ObservedContainer {
+        name: "c".to_owned(),
+        image: String::new(),
+        image_id: String::new(),
+        ready: false,
+        started: None,
+        restart_count: 0,
+        state: if status == GroupStatus::Running {
+            running
+        } else {
+            waiting
+        },
+        last_state: None,
+    };
     ObservedGroup {
         id: id.to_owned(),
         name: String::new(),
@@ -351,7 +468,7 @@ fn observed(id: &str, status: GroupStatus) -> ObservedGroup {
         created: None,
         start_time: None,
         finished: None,
-        containers: Vec::new(),
+        containers: vec![container],
         init_containers: None,
         conditions: Vec::new(),
     }
@@ -361,24 +478,33 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
     /// Whatever is lost, refused or hidden: never two groups, no object removed before its group; and once the world
-    /// behaves, a pod that stays has its group, and of a pod that goes nothing is left.
+    /// behaves, a pod that stays has its group or was given up for a reason, and of a pod that goes nothing is left.
     #[test]
-    fn one_group_while_it_lives_and_none_after(steps in prop::collection::vec(step(), 1..60)) {
-        let mut world = World::new();
+    fn one_group_while_it_lives_and_none_after(kind in kind(), steps in prop::collection::vec(step(), 1..60)) {
+        let mut world = World::new(kind);
         world.consider();
         for step in steps {
             world.step(step);
         }
-        for _ in 0..200 {
-            for step in [Step::Answer(Answer::Ok), Step::Schedule { stock: true }, Step::Wait(1), Step::Poll] {
+        for _ in 0..120 {
+            for step in [Step::Answer(Answer::Ok), Step::Schedule { stock: true }, Step::Change, Step::Wait(4), Step::Poll] {
                 world.step(step);
+            }
+            if world.forgotten || (world.is_at_rest() && !world.is_ending()) {
+                break;
             }
         }
         let desired = &world.record.desired;
-        if desired.gone || desired.deletion.is_some() {
+        if world.is_ending() {
             prop_assert!(world.groups.iter().all(|g| !g.alive), "leaked: {:?}", world.record);
             prop_assert!(world.forgotten, "stuck: {:?}", world.record);
+        } else if desired.finished {
+            // Nothing of it ended by itself: it was given up.
+            let why = kind.fail_fast || kind.may_fail || kind.deadline.is_some() || world.reclaimed;
+            prop_assert!(why, "failed: {:?}", world.record);
+            prop_assert_eq!(world.alive(), 0, "paid for although it is over: {:?}", world.record);
         } else {
+            prop_assert!(kind.deadline.is_none(), "runs beyond its deadline: {:?}", world.record);
             prop_assert_eq!(world.alive(), 1, "lost: {:?}", world.record);
         }
     }

@@ -11,6 +11,8 @@ pub struct Patience {
     pub list_lag: Duration,
     /// A group without a pod is deleted when it is this old: a younger one may belong to a pod the watch has not shown yet.
     pub orphan_age: Duration,
+    /// How often it is asked whether spot resources are about to be taken back: that is announced some minutes before.
+    pub release_period: Duration,
 }
 
 impl Default for Patience {
@@ -19,6 +21,7 @@ impl Default for Patience {
             list_period: Duration::from_secs(30),
             list_lag: Duration::from_secs(10),
             orphan_age: Duration::from_secs(60),
+            release_period: Duration::from_secs(10),
         }
     }
 }

@@ -189,7 +189,7 @@ impl Poller {
                     _ => return false,
                 }
                 if trusted {
-                    record.group = absorb::after_gone(record);
+                    absorb::group_gone(record, clock::now(), rand::random());
                 }
                 true
             });
@@ -300,7 +300,7 @@ impl Poller {
                     _ => false,
                 };
                 if gone {
-                    record.group = absorb::after_gone(record);
+                    absorb::group_gone(record, clock::now(), rand::random());
                 }
                 gone
             });

@@ -5,19 +5,17 @@
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::PodStatus;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use provider::annotations;
 use provider::group::{ContainerState, GroupStatus, ObservedGroup};
-use provider::status::{self, Phase};
+use provider::status::{self, Phase, reasons};
 use serde_json::{Map, Value, json};
 
-use crate::pods::record::{GroupState, PodRecord, Published};
+use crate::pods::absorb::why_not_started;
+use crate::pods::conditions;
+use crate::pods::record::{GroupState, PodRecord, Published, failed_to_start};
 use crate::pods::trouble::QUIET_PERIOD;
 use crate::pods::watch::NodePod;
-
-/// Pod reason where its group was lost.
-const GROUP_LOST: &str = "ContainerGroupLost";
-/// Pod reason where it can never run here and nothing would replace it.
-const REFUSED: &str = "ContainerGroupRefused";
 
 /// Whether to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,34 +60,68 @@ pub fn published(pod: &NodePod) -> Published {
 
 /// The status `record` should have; none = leave it as it is.
 pub fn wanted(record: &PodRecord, now: Timestamp) -> Option<PodStatus> {
+    let mut status = of_kubelet(record, now)?;
+    let over = status
+        .phase
+        .as_deref()
+        .and_then(Phase::parse)
+        .is_some_and(Phase::is_terminal);
+    if over && record.desired.deletion.is_none() && record.is_overdue(now) {
+        // However its containers took it.
+        status.phase = Some(Phase::Failed.as_str().to_owned());
+        status.reason = Some(reasons::DEADLINE_EXCEEDED.to_owned());
+        status.message = Some(reasons::DEADLINE_MESSAGE.to_owned());
+    }
+    conditions::add(&mut status, record, now);
+    Some(status)
+}
+
+/// The status but for the conditions that a kubelet does not have.
+fn of_kubelet(record: &PodRecord, now: Timestamp) -> Option<PodStatus> {
     // A terminal phase is the last word, and the containers' ends were written with it.
     if record.desired.finished || record.desired.gone {
         return None;
     }
     let facts = &record.facts;
-    let trouble = record.trouble.as_ref().filter(|t| t.is_news(now));
+    let trouble = record.news(now);
     let waiting = || {
-        let (reason, message) = trouble.map_or(("ContainerCreating", ""), |t| (t.kind.waiting_reason(), &*t.message));
-        status::pending_status(facts, reason, message)
+        let (reason, message) = trouble.map_or((reasons::CONTAINER_CREATING, ""), |t| {
+            (t.kind.waiting_reason(), &*t.message)
+        });
+        let mut status = status::pending_status(facts, reason, message);
+        // As with a kubelet, a pod begins when its node knows of it; its deadline counts from there.
+        let start = Timestamp::from_second(record.first_seen.as_second()).unwrap_or(record.first_seen);
+        status.start_time.get_or_insert(Time(start));
+        status
     };
     match (&record.group, &record.observed) {
         (GroupState::Unknown, _) => None,
-        (GroupState::Absent { .. }, _) if record.desired.may_fail && trouble.is_some_and(|t| t.kind.is_permanent()) => {
-            let message = trouble.map_or("", |t| &*t.message);
-            Some(status::terminal_status(facts, REFUSED, message, now))
+        (GroupState::Absent { .. }, _) if record.is_overdue(now) => Some(status::refused_status(
+            facts,
+            reasons::DEADLINE_EXCEEDED,
+            reasons::DEADLINE_MESSAGE,
+            now,
+        )),
+        (GroupState::Absent { .. }, _) if let Some(reason) = record.given_up() => {
+            let message = record.trouble.as_deref().map_or("", |t| &*t.message);
+            Some(status::refused_status(facts, reason, message, now))
         }
         // In the queue for its group: a burst of thousands would cost a write each, to say what everybody sees.
         (GroupState::Absent { attempt }, _) if record.trouble.is_none() && *attempt <= record.published.attempt => None,
         (GroupState::Absent { .. } | GroupState::Accepted { .. }, _) => Some(waiting()),
-        // A group that never got its resources is made again: the pod waits.
-        (GroupState::Present { .. }, Some(o)) if o.group.status == GroupStatus::ScheduleFailed => {
-            let why = o
-                .group
-                .conditions
-                .iter()
-                .find(|c| c.type_ == "ContainerInstanceCreated");
-            let (reason, message) = why.map_or(("NoStock", ""), |c| (&*c.reason, &*c.message));
-            Some(status::pending_status(facts, reason, message))
+        // A group in which nothing ran is made again: the pod waits.
+        (GroupState::Present { .. }, Some(o)) if record.is_replaced() => {
+            let (_, message) = why_not_started(&o.group);
+            Some(status::pending_status(facts, reasons::CONTAINER_CREATING, message))
+        }
+        (GroupState::Present { .. }, Some(o)) if failed_to_start(&o.group, facts) => {
+            let mut status = status::to_pod_status(&o.group, facts, now);
+            if status.reason.is_none() {
+                let (_, message) = why_not_started(&o.group);
+                status.reason = Some(reasons::SCHEDULE_FAILED.to_owned());
+                status.message = Some(message.to_owned());
+            }
+            Some(status)
         }
         (GroupState::Present { .. }, Some(o)) => Some(status::to_pod_status(&o.group, facts, now)),
         // After a restart, before the first observation: what is published stands.
@@ -108,7 +140,7 @@ pub fn wanted(record: &PodRecord, now: Timestamp) -> Option<PodStatus> {
                 ("", "")
             } else {
                 (
-                    GROUP_LOST,
+                    reasons::GROUP_LOST,
                     "The container group is gone although nobody deleted the pod; its exit codes are not known.",
                 )
             };
@@ -154,8 +186,7 @@ pub fn due(record: &PodRecord, now: Timestamp) -> Publish {
     if status::fingerprint(&want) == record.published.fingerprint {
         return Publish::Nothing;
     }
-    if want.phase.as_deref() != Some(Phase::Pending.as_str()) || record.trouble.as_ref().is_some_and(|t| t.is_news(now))
-    {
+    if want.phase.as_deref() != Some(Phase::Pending.as_str()) || record.news(now).is_some() {
         return Publish::Now;
     }
     // Most waits are over before anyone could read of them.

@@ -13,11 +13,12 @@ use jiff::Timestamp;
 use kube::runtime::scheduler::{ScheduleRequest, scheduler};
 use kube::runtime::watcher;
 use provider::annotations;
+use provider::mapping::Settings;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::clock;
-use crate::pods::absorb::{Lesson, absorb};
+use crate::pods::absorb::{Lesson, absorb, absorb_release};
 use crate::pods::act::Effects;
 use crate::pods::decide::{Decision, decide};
 use crate::pods::desired;
@@ -57,6 +58,7 @@ impl Lane {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     DeleteGroup,
+    Evict,
     Publish,
     RemoveObject,
     Find,
@@ -65,8 +67,9 @@ enum Kind {
 
 impl Kind {
     /// In the order in which they are started: what ends billing and what tells people comes first.
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::DeleteGroup,
+        Self::Evict,
         Self::Publish,
         Self::RemoveObject,
         Self::Find,
@@ -76,6 +79,7 @@ impl Kind {
     fn of(decision: &Decision) -> Option<Self> {
         match decision {
             Decision::DeleteGroup { .. } => Some(Self::DeleteGroup),
+            Decision::Evict => Some(Self::Evict),
             Decision::Publish => Some(Self::Publish),
             Decision::RemoveObject => Some(Self::RemoveObject),
             Decision::Find { .. } => Some(Self::Find),
@@ -89,6 +93,7 @@ impl Kind {
             Outcome::Created(_) => Self::Create,
             Outcome::Found(_) => Self::Find,
             Outcome::GroupDeleted(_) => Self::DeleteGroup,
+            Outcome::Evicted(_) => Self::Evict,
             Outcome::Published(_) => Self::Publish,
             Outcome::ObjectRemoved(_) => Self::RemoveObject,
         }
@@ -122,8 +127,9 @@ pub struct Reconciler {
     effects: Arc<Effects>,
     notices: Notices,
     figures: Figures,
+    settings: Arc<Settings>,
     node_ip: Arc<str>,
-    lanes: [Lane; 5],
+    lanes: [Lane; Kind::ALL.len()],
     fresh: FreshPods,
     /// UIDs seen since the watch began its current list.
     listing: Option<std::collections::HashSet<Uid>>,
@@ -141,17 +147,18 @@ impl Reconciler {
         effects: Arc<Effects>,
         notices: Notices,
         figures: Figures,
-        node_ip: Arc<str>,
         parallel: Parallel,
         inputs: mpsc::Sender<Input>,
     ) -> Self {
         let (schedule, due) = mpsc::unbounded_channel();
+        let settings = effects.settings.clone();
+        let node_ip = Arc::from(settings.node_ip.as_str());
         let lanes = Kind::ALL.map(|kind| {
             Lane::new(match kind {
                 Kind::Create => parallel.creates,
                 Kind::DeleteGroup => parallel.deletes,
                 Kind::Publish | Kind::RemoveObject => parallel.writes,
-                Kind::Find => 4,
+                Kind::Find | Kind::Evict => 4,
             })
         });
         Self {
@@ -159,6 +166,7 @@ impl Reconciler {
             effects,
             notices,
             figures,
+            settings,
             node_ip,
             lanes,
             fresh: FreshPods::default(),
@@ -220,6 +228,15 @@ impl Reconciler {
         match input {
             Input::Pod(event) => self.take_pod_event(*event, now, touched),
             Input::Observed(uids) => touched.extend(uids),
+            Input::Release(uid, message) => {
+                self.store.update(&uid, |record| {
+                    if absorb_release(record, message, now) {
+                        self.figures.decision("release-announced");
+                        self.notices.release(record);
+                    }
+                });
+                touched.push(uid);
+            }
             Input::Done(uid, outcome) => {
                 let lane = &mut self.lanes[Kind::of_outcome(&outcome) as usize];
                 lane.running = lane.running.saturating_sub(1);
@@ -279,7 +296,12 @@ impl Reconciler {
         let pod = &pod;
         let mut records = self.store.lock();
         let known = records.update(&uid, |record| {
-            let wanted = desired::of(pod);
+            let wanted = desired::of(pod, &self.settings);
+            if record.desired.inputs != wanted.inputs && record.trouble.as_ref().is_some_and(|t| t.kind.is_permanent())
+            {
+                // What could never run has changed.
+                record.trouble = None;
+            }
             if record.desired != wanted {
                 // News from Kubernetes, most of all a deletion, does not wait for an old failure's back-off.
                 record.hold = None;
@@ -310,7 +332,12 @@ impl Reconciler {
                 },
                 None => GroupState::Unknown,
             };
-            let mut record = PodRecord::new(desired::facts(pod, &self.node_ip), desired::of(pod), group, now);
+            let mut record = PodRecord::new(
+                desired::facts(pod, &self.node_ip),
+                desired::of(pod, &self.settings),
+                group,
+                now,
+            );
             record.published = publish::published(pod);
             record.owner = desired::owner(pod);
             record.requested = desired::requested_cpu(pod);
@@ -436,16 +463,25 @@ impl Reconciler {
             Lesson::GroupGone => {
                 tracing::info!(pod = %facts.name, namespace = %facts.namespace, uid = %uid, "the pod's container group is gone");
             }
+            Lesson::Evicted => {
+                tracing::info!(pod = %facts.name, namespace = %facts.namespace, uid = %uid, "evicted a pod whose spot resources are taken back");
+                self.figures.decision("evict");
+            }
+            Lesson::EvictionBlocked { message } => {
+                self.figures.decision("evict-blocked");
+                self.notices.eviction_blocked(record, message);
+            }
             Lesson::Published { began_to_run } => {
                 self.figures.status_patch("written");
+                // What keeps it waiting is told with the status that says so: once, and not when it was over in a moment.
+                self.notices.trouble(record, now);
                 if began_to_run {
                     self.figures.running(facts.created, now);
                 }
             }
-            Lesson::Trouble { told_before } => {
+            Lesson::Trouble => {
                 if let Some(trouble) = &record.trouble {
-                    self.figures.trouble(trouble.kind.event_reason());
-                    self.notices.trouble(record, trouble, told_before, now);
+                    self.figures.trouble(trouble.kind.label());
                 }
             }
             Lesson::Failed { what, failure } => {

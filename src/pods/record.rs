@@ -6,9 +6,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
-use provider::group::{ContainerState, GroupStatus, ObservedGroup};
-use provider::status::PodFacts;
+use jiff::{SignedDuration, Timestamp};
+use provider::group::{ContainerState, GroupStatus, ObservedContainer, ObservedGroup};
+use provider::mapping::{FailStrategy, LifeOptions};
+use provider::request::RestartPolicy;
+use provider::status::{PodFacts, reasons};
 use provider::units::MilliCpu;
 
 use crate::pods::trouble::Trouble;
@@ -28,7 +30,7 @@ pub struct PodRecord {
     /// The group as last seen.
     pub observed: Option<Observed>,
     /// Why it has no group yet, or cannot have one.
-    pub trouble: Option<Trouble>,
+    pub trouble: Option<Box<Trouble>>,
     /// The last status known to be at the API server.
     pub published: Published,
     /// Whether an effect for this pod is under way. One at a time: its result is an input like any other.
@@ -43,6 +45,24 @@ pub struct PodRecord {
     pub owner: Option<Box<str>>,
     /// CPU its containers request, as the scheduler counts.
     pub requested: MilliCpu,
+    /// What few pods have.
+    pub rare: Option<Box<Rare>>,
+}
+
+/// What few pods have: apart, so that the others pay eight bytes for it.
+#[derive(Debug, Default)]
+pub struct Rare {
+    /// ECI has announced that it takes the group's spot resources back.
+    pub release: Option<Release>,
+}
+
+/// An announced release of spot resources.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Release {
+    /// ECI's words.
+    pub message: Box<str>,
+    /// When the pod's eviction is asked for next; none = it was accepted, and the pod's deletion is on its way.
+    pub evict_at: Option<Timestamp>,
 }
 
 /// A pause after failed effects.
@@ -80,6 +100,16 @@ pub struct Desired {
     pub gone: bool,
     /// `restartPolicy: Never` and no owner that would make a next one: such a pod may be failed.
     pub may_fail: bool,
+    /// What its annotations say about its life.
+    pub options: LifeOptions,
+    /// In how many ways its group can be bought; none counts as one. The attempt's number says which is used.
+    pub candidates: u16,
+    /// Whether it asks for spot resources.
+    pub spot: bool,
+    /// `terminationGracePeriodSeconds`.
+    pub grace_seconds: u32,
+    /// Hash of what the mapping reads of the pod itself: what it refused once is tried again when this has changed.
+    pub inputs: u64,
 }
 
 /// A deletion that was asked for.
@@ -185,6 +215,7 @@ impl PodRecord {
             placed: None,
             owner: None,
             requested: MilliCpu::default(),
+            rare: None,
         }
     }
 
@@ -201,6 +232,7 @@ impl PodRecord {
         self.observed = None;
         self.published.annotated = false;
         self.trouble = None;
+        self.rare = None;
     }
 
     /// The id of its group, if there is one.
@@ -209,6 +241,86 @@ impl PodRecord {
             GroupState::Present { id, .. } => Some(id),
             _ => None,
         }
+    }
+
+    /// How many of the ways to buy its group the attempts before `attempt` have been through, and whether the next begins a
+    /// new round.
+    pub fn rounds(&self, attempt: u32) -> (u32, bool) {
+        let ways = u32::from(self.desired.candidates.max(1));
+        (attempt / ways, attempt.is_multiple_of(ways))
+    }
+
+    /// Whether no other try is made for a pod without a group, and the reason its status gives: because it can never run here
+    /// and nothing would make the next pod, or because its user wants failures fast.
+    pub fn given_up(&self) -> Option<&'static str> {
+        let GroupState::Absent { attempt } = self.group else {
+            return None;
+        };
+        let trouble = self.trouble.as_ref()?;
+        let fail_fast = self.desired.options.fail_strategy == FailStrategy::FailFast;
+        if trouble.kind.is_permanent() {
+            (fail_fast || self.desired.may_fail).then_some(reasons::PROVIDER_FAILED)
+        } else {
+            let everywhere = self.rounds(attempt).1;
+            (fail_fast && trouble.kind.is_refusal() && everywhere).then_some(reasons::SCHEDULE_FAILED)
+        }
+    }
+
+    /// The announced release of its group's spot resources.
+    pub fn release(&self) -> Option<&Release> {
+        self.rare.as_deref()?.release.as_ref()
+    }
+
+    /// When `activeDeadlineSeconds` are over, counted as a kubelet does: from the pod's start on the node, whatever it waits for.
+    pub fn deadline(&self) -> Option<Timestamp> {
+        let seconds = SignedDuration::from_secs(self.facts.active_deadline_seconds?);
+        let start = self.facts.previous.start_time.unwrap_or(self.first_seen);
+        start.checked_add(seconds).ok()
+    }
+
+    /// Whether the pod is over, or is to end, because its deadline has passed and it had not ended before.
+    pub fn is_overdue(&self, now: Timestamp) -> bool {
+        let Some(deadline) = self.deadline() else { return false };
+        let Some(seen) = self.observed.as_ref().filter(|o| self.is_over(&o.group)) else {
+            return deadline <= now;
+        };
+        let containers = seen.group.containers.iter();
+        let last = containers.filter_map(|c| match &c.state {
+            ContainerState::Terminated { finished_at, .. } => *finished_at,
+            _ => None,
+        });
+        let end = seen.group.finished.or(last.max()).unwrap_or(seen.changed);
+        // Times of the cloud are whole seconds.
+        end.as_second() + 1 >= deadline.as_second()
+    }
+
+    /// Whether nothing of the pod will run in `group` any more, even if ECI has not said so yet.
+    fn is_over(&self, group: &ObservedGroup) -> bool {
+        let done = |c: &ObservedContainer| match (&c.state, self.facts.restart_policy) {
+            (ContainerState::Terminated { exit_code, .. }, RestartPolicy::OnFailure) => *exit_code == 0,
+            (ContainerState::Terminated { .. }, policy) => policy == RestartPolicy::Never,
+            _ => false,
+        };
+        group.status.is_terminal() || (!group.containers.is_empty() && group.containers.iter().all(done))
+    }
+
+    /// The trouble that people should hear of: it has lasted, or it is final.
+    pub fn news(&self, now: Timestamp) -> Option<&Trouble> {
+        let final_ = self.given_up().is_some();
+        self.trouble.as_deref().filter(|t| final_ || t.is_news(now))
+    }
+
+    /// Whether its group ended before anything of the pod ran, and another one is made: the pod waits. Who wants failures fast is
+    /// told instead, once every way was tried.
+    pub fn is_replaced(&self) -> bool {
+        let GroupState::Present { attempt, since, .. } = &self.group else {
+            return false;
+        };
+        let Some(seen) = &self.observed else { return false };
+        let last = self.desired.options.fail_strategy == FailStrategy::FailFast && self.rounds(attempt + 1).1;
+        let lasted = seen.changed.duration_since(*since).as_secs();
+        let deadline_over = self.facts.active_deadline_seconds.is_some_and(|s| lasted + 1 >= s);
+        !last && !deadline_over && !self.desired.finished && failed_to_start(&seen.group, &self.facts)
     }
 
     /// Whether its group was seen in a final state.
@@ -227,6 +339,27 @@ impl PodRecord {
             _ => false,
         }
     }
+}
+
+/// Whether `group` is over and nothing of the pod ran in it: it got no resources, or ECI gave up starting it.
+pub fn failed_to_start(group: &ObservedGroup, facts: &PodFacts) -> bool {
+    if group.status == GroupStatus::ScheduleFailed {
+        return true;
+    }
+    fn is(list: &[ObservedContainer], name: &str, what: impl Fn(&ObservedContainer) -> bool) -> bool {
+        list.iter().find(|c| *c.name == *name).is_some_and(what)
+    }
+    let never = |c: &ObservedContainer| matches!(c.state, ContainerState::Waiting { .. }) && c.last_state.is_none();
+    // An init container that failed is the pod's own failure; one that nobody reported may have.
+    let harmless = |c: &ObservedContainer| match c.state {
+        ContainerState::Waiting { .. } => c.last_state.is_none(),
+        ContainerState::Running { .. } => false,
+        ContainerState::Terminated { exit_code, .. } => exit_code == 0,
+    };
+    let init = group.init_containers.as_deref().unwrap_or_default();
+    group.status == GroupStatus::Failed
+        && facts.containers.iter().all(|c| is(&group.containers, &c.name, never))
+        && facts.init_containers.iter().all(|c| is(init, &c.name, harmless))
 }
 
 /// Whether nothing is about to change in `group`: it runs, and each container runs ready or is done.

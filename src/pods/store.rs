@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use jiff::{SignedDuration, Timestamp};
-use provider::group::ObservedGroup;
+use provider::group::{GroupStatus, ObservedGroup};
 use provider::status::conditions::Kind;
 use provider::units::MilliCpu;
 use tokio::sync::Notify;
@@ -226,8 +226,11 @@ impl Records {
         group.tags = Vec::new();
         group.name = String::new();
         group.uuid = None;
-        // What Kubernetes' own conditions say is computed here; ECI's tell more.
-        group.conditions.retain(|c| Kind::parse(&c.type_).is_none());
+        // What Kubernetes' own conditions say is computed here; ECI's tell more, and those of a failed group say why it failed.
+        let failed = group.status == GroupStatus::Failed;
+        group
+            .conditions
+            .retain(|c| failed || !Kind::parse(&c.type_).is_some_and(Kind::is_a_kubelets));
         // Lists grew while they were decoded; most hold one container and room for four.
         group.containers.shrink_to_fit();
         group.conditions.shrink_to_fit();

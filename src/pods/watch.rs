@@ -191,7 +191,13 @@ impl NodePod {
             && self.annotation(provider::annotations::INSTANCE_ID).is_none()
     }
 
-    /// The value of annotation `key`.
+    /// All annotations of ours.
+    pub fn annotations(&self) -> &BTreeMap<String, String> {
+        static NONE: BTreeMap<String, String> = BTreeMap::new();
+        self.metadata.annotations.as_ref().unwrap_or(&NONE)
+    }
+
+    /// The value of annotation `key`, one of ours.
     pub fn annotation(&self, key: &str) -> Option<&str> {
         self.metadata.annotations.as_ref()?.get(key).map(String::as_str)
     }
@@ -278,7 +284,7 @@ fn trimmed_metadata<'de, D: serde::Deserializer<'de>>(d: D) -> Result<ObjectMeta
         deletion_timestamp: t.deletion_timestamp,
         deletion_grace_period_seconds: t.deletion_grace_period_seconds,
         annotations: t.annotations.map(|mut a| {
-            a.retain(|key, _| provider::annotations::WRITTEN.contains(&key.as_str()));
+            a.retain(|key, _| key.starts_with(provider::annotations::PREFIX));
             a
         }),
         owner_references: t.owner_references,

@@ -143,6 +143,7 @@ impl Sim {
                 list_period: Duration::from_millis(300),
                 list_lag: Duration::from_millis(100),
                 orphan_age: Duration::from_millis(600),
+                release_period: Duration::from_millis(100),
             },
             parallel: Parallel::default(),
             streaming_lists: false,

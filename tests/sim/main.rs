@@ -6,6 +6,8 @@
 mod support;
 
 mod faults;
+mod giving_up;
 mod harness;
 mod life;
 mod restart;
+mod steering;

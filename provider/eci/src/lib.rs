@@ -26,7 +26,7 @@ mod retry;
 mod transport;
 
 pub use action::Action;
-pub use client::{Client, ClientConfig, ConfigError, Created, GroupPage, StatusEntry, StatusPage};
+pub use client::{Client, ClientConfig, ConfigError, Created, EventsPage, GroupPage, StatusEntry, StatusPage};
 pub use credentials::{Credentials, CredentialsError, ProvideCredentials, Secret};
 pub use error::Error;
 pub use limits::{Limits, LimitsError, Rate};

@@ -52,8 +52,12 @@ pub struct EventsQuery {
     pub since_seconds: Option<u32>,
     /// Only groups with all of these tags.
     pub tags: Vec<(String, String)>,
+    /// Only events of one source, by ECI's word for it: `EciService` (the cloud) or `K8sAgent` (the agent inside the group).
+    pub source: Option<&'static str>,
     /// Groups per page; unset = ECI's default of 200.
     pub limit: Option<u32>,
+    /// From the page before.
+    pub next_token: Option<String>,
 }
 
 /// Question of `DescribeContainerLog`.
@@ -130,7 +134,9 @@ impl EventsQuery {
             self.since_seconds.map(|seconds| seconds.to_string()),
         );
         tag_params(&mut params, &self.tags);
+        put(&mut params, "EventSource", self.source.map(str::to_owned));
         put(&mut params, "Limit", self.limit.map(|limit| limit.to_string()));
+        put(&mut params, "NextToken", self.next_token.clone());
         params
     }
 }

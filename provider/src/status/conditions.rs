@@ -17,16 +17,28 @@ pub enum Kind {
     Ready,
     /// All containers are ready.
     ContainersReady,
+    /// ACK's: whether the pod's container group exists, and what stands in its way or is about to befall it. Only where there is
+    /// something to say.
+    ContainerInstanceCreated,
+    /// ACK's: the group's spot resources were taken back.
+    ContainerInstanceExpired,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 6] = [
         Self::PodReadyToStartContainers,
         Self::Initialized,
         Self::Ready,
         Self::ContainersReady,
+        Self::ContainerInstanceCreated,
+        Self::ContainerInstanceExpired,
     ];
+
+    /// Whether a kubelet has it, too.
+    pub fn is_a_kubelets(self) -> bool {
+        !matches!(self, Self::ContainerInstanceCreated | Self::ContainerInstanceExpired)
+    }
 
     /// The word in `conditions[].type`.
     pub fn as_str(self) -> &'static str {
@@ -35,12 +47,31 @@ impl Kind {
             Self::Initialized => "Initialized",
             Self::ContainersReady => "ContainersReady",
             Self::Ready => "Ready",
+            Self::ContainerInstanceCreated => "ContainerInstanceCreated",
+            Self::ContainerInstanceExpired => "ContainerInstanceExpired",
         }
     }
 
     /// Reads `conditions[].type`; `None` = not ours.
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
+}
+
+/// A condition that is not a kubelet's, with the time of the change as published before, else `now`.
+pub fn extra(facts: &PodFacts, kind: Kind, met: bool, reason: &str, message: &str, now: Timestamp) -> PodCondition {
+    let before = facts.previous.conditions.iter().find(|before| before.kind == kind);
+    let since = before
+        .filter(|before| before.met == met)
+        .and_then(|before| before.since);
+    PodCondition {
+        type_: kind.as_str().to_owned(),
+        status: if met { "True" } else { "False" }.to_owned(),
+        reason: Some(reason.to_owned()).filter(|r| !r.is_empty()),
+        message: Some(message.to_owned()).filter(|m| !m.is_empty()),
+        last_transition_time: Some(time(since.unwrap_or(now))),
+        last_probe_time: None,
+        observed_generation: facts.generation,
     }
 }
 
@@ -64,7 +95,7 @@ pub(super) struct Basis<'a> {
 type Verdict = Result<Option<&'static str>, (&'static str, String)>;
 
 impl Basis<'_> {
-    /// The four conditions.
+    /// A kubelet's four conditions.
     pub(super) fn conditions(&self) -> Vec<PodCondition> {
         let initialized = self.initialized();
         let containers_ready = self.containers_ready();
@@ -112,6 +143,7 @@ impl Basis<'_> {
                 Kind::Ready | Kind::ContainersReady if self.waits_for_others() => None,
                 Kind::Ready | Kind::ContainersReady => container::latest_start(self.containers),
                 Kind::PodReadyToStartContainers | Kind::Initialized => self.started,
+                Kind::ContainerInstanceCreated | Kind::ContainerInstanceExpired => None,
             }
         } else if self.phase.is_terminal() {
             self.finished.or_else(|| container::latest_finish(self.containers))

@@ -153,6 +153,35 @@ pub fn terminal_status(facts: &PodFacts, reason: &str, message: &str, now: Times
     .assemble()
 }
 
+/// The status of a pod that is given up before anything of it ran: Failed, its containers waiting for good. `reason` and
+/// `message` become the pod's, unless it was over before.
+pub fn refused_status(facts: &PodFacts, reason: &str, message: &str, now: Timestamp) -> PodStatus {
+    let view = View {
+        group_id: "",
+        observed: None,
+        unrecorded: Unrecorded::NeverRan,
+        waiting: (waiting_reason(facts), ""),
+        finished: Some(now),
+        policy: facts.restart_policy,
+    };
+    Parts {
+        facts,
+        phase: facts
+            .previous
+            .phase
+            .map_or(Phase::Failed, |before| before.then(Phase::Failed)),
+        reason: reason.to_owned(),
+        message: message.to_owned(),
+        pod_ip: None,
+        started: facts.previous.start_time,
+        finished: Some(now),
+        containers: view.containers(facts),
+        init_containers: view.init_containers(facts, &[]),
+        now,
+    }
+    .assemble()
+}
+
 /// Whether the cheap status call is not enough to tell the pod's status: it lacks a container, or it lacks the init
 /// containers while they may still matter.
 pub fn needs_full_observation(group: &ObservedGroup, facts: &PodFacts) -> bool {

@@ -20,6 +20,10 @@ pub const LOST_MESSAGE: &str = "The container could not be located when the pod 
 pub const BID_FAILED: &str = "BidFailed";
 /// Pod: its group could not be created.
 pub const SCHEDULE_FAILED: &str = "ContainerInstanceScheduleFailed";
+/// Pod: its group was refused, and nothing would make another try worth while.
+pub const PROVIDER_FAILED: &str = "ProviderFailed";
+/// Pod: its group is gone although nobody deleted the pod.
+pub const GROUP_LOST: &str = "ContainerGroupLost";
 /// Pod: `activeDeadlineSeconds` are over.
 pub const DEADLINE_EXCEEDED: &str = "DeadlineExceeded";
 /// Message of such a pod.

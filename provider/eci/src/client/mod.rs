@@ -7,7 +7,7 @@ mod scrub;
 mod signer;
 
 pub use config::{ClientConfig, ConfigError};
-pub use pages::{Created, GroupPage, StatusEntry, StatusPage};
+pub use pages::{Created, EventsPage, GroupPage, StatusEntry, StatusPage};
 
 use std::collections::HashSet;
 use std::fmt;
@@ -245,15 +245,19 @@ impl Client {
         }
     }
 
-    /// Reads events of groups.
+    /// Reads one page of events of groups.
     ///
     /// # Errors
     /// As [`Self::describe_status`].
-    pub async fn describe_events(&self, query: &EventsQuery) -> Result<Vec<GroupEvents>, Error> {
+    pub async fn describe_events(&self, query: &EventsQuery) -> Result<EventsPage, Error> {
         const ACTION: Action = Action::DescribeContainerGroupEvents;
         check_ids(ACTION, &query.ids)?;
         let body = self.ask(ACTION, &query.params(&self.region)).await?;
-        Ok(decode::<EventsAnswer>(ACTION, &body)?.data)
+        let answer: EventsAnswer = decode(ACTION, &body)?;
+        Ok(EventsPage {
+            groups: answer.data,
+            next_token: non_empty(answer.next_token),
+        })
     }
 
     /// Reads a container's log as it is now: at most the newest 2000 lines or 1 MiB.

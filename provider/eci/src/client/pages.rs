@@ -56,3 +56,12 @@ pub struct GroupPage {
     /// Matches in all, 0 if not reported.
     pub total: u32,
 }
+
+/// A page of events.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct EventsPage {
+    /// Events by group.
+    pub groups: Vec<GroupEvents>,
+    /// For the next page; `None` = this is the last, or ECI does not say (its documented answer has no such member).
+    pub next_token: Option<String>,
+}
