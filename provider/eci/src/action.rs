@@ -17,6 +17,8 @@ pub enum Action {
     DescribeContainerGroupEvents,
     /// Reads a container's log.
     DescribeContainerLog,
+    /// Runs a command in a container.
+    ExecContainerCommand,
     /// Asks for a price.
     DescribeContainerGroupPrice,
     /// Lists regions.
@@ -27,13 +29,14 @@ pub enum Action {
 
 impl Action {
     /// All of them, in the order of declaration.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::CreateContainerGroup,
         Self::DeleteContainerGroup,
         Self::DescribeContainerGroups,
         Self::DescribeContainerGroupStatus,
         Self::DescribeContainerGroupEvents,
         Self::DescribeContainerLog,
+        Self::ExecContainerCommand,
         Self::DescribeContainerGroupPrice,
         Self::DescribeRegions,
         Self::ListUsage,
@@ -48,6 +51,7 @@ impl Action {
             Self::DescribeContainerGroupStatus => "DescribeContainerGroupStatus",
             Self::DescribeContainerGroupEvents => "DescribeContainerGroupEvents",
             Self::DescribeContainerLog => "DescribeContainerLog",
+            Self::ExecContainerCommand => "ExecContainerCommand",
             Self::DescribeContainerGroupPrice => "DescribeContainerGroupPrice",
             Self::DescribeRegions => "DescribeRegions",
             Self::ListUsage => "ListUsage",
@@ -59,7 +63,8 @@ impl Action {
         Self::ALL.into_iter().find(|action| action.name() == name)
     }
 
-    /// Whether a request can have an effect. Of one that cannot, no outcome is unknown: it just failed.
+    /// Whether a request can have an effect. Of one that cannot, no outcome is unknown: it just failed. (A command is not run
+    /// before somebody connects to it.)
     pub(crate) fn has_effect(self) -> bool {
         matches!(self, Self::CreateContainerGroup | Self::DeleteContainerGroup)
     }
@@ -69,6 +74,7 @@ impl Action {
         match self {
             Self::DeleteContainerGroup
             | Self::DescribeContainerLog
+            | Self::ExecContainerCommand
             | Self::DescribeContainerGroups
             | Self::DescribeContainerGroupStatus
             | Self::DescribeContainerGroupEvents => true,

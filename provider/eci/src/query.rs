@@ -185,7 +185,7 @@ pub(crate) fn wire_time(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-fn put(params: &mut Params, key: &str, value: Option<String>) {
+pub(crate) fn put(params: &mut Params, key: &str, value: Option<String>) {
     if let Some(value) = value {
         params.push((key.to_owned(), value));
     }

@@ -74,6 +74,7 @@ impl RetryPolicies {
             | Action::DescribeContainerGroupStatus
             | Action::DescribeContainerGroupEvents
             | Action::DescribeContainerLog
+            | Action::ExecContainerCommand
             | Action::DescribeContainerGroupPrice
             | Action::DescribeRegions
             | Action::ListUsage => &self.read,

@@ -3,14 +3,16 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::marker::PhantomData;
+use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tower::{Service, ServiceExt as _};
 
 type BoxError = Box<dyn StdError + Send + Sync>;
@@ -19,7 +21,22 @@ type BoxError = Box<dyn StdError + Send + Sync>;
 pub trait Transport: Send + Sync {
     /// Sends `request`, whose URI is absolute.
     fn send(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Bytes>, TransportError>>;
+
+    /// Sends a `request` that asks for an upgrade, and hands over its connection when the answer is 101; any other answer is
+    /// an error. A transport without connections cannot do it.
+    fn upgrade(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Upgraded>, TransportError>> {
+        drop(request);
+        async { Err(TransportError::not_sent("this transport has no connections")) }.boxed()
+    }
 }
+
+/// A connection that speaks another protocol now.
+pub type Upgraded = Pin<Box<dyn Connection>>;
+
+/// What can be an [`Upgraded`] connection.
+pub trait Connection: AsyncRead + AsyncWrite + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Send> Connection for T {}
 
 /// There was no answer.
 #[derive(Debug)]
@@ -123,6 +140,31 @@ impl Transport for ReqwestTransport {
                 body.extend_from_slice(&piece);
             }
             *response.body_mut() = body.freeze();
+            Ok(response)
+        }
+        .boxed()
+    }
+
+    fn upgrade(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Upgraded>, TransportError>> {
+        async move {
+            let request = reqwest::Request::try_from(request).map_err(|e| TransportError::not_sent(e.without_url()))?;
+            let mut answer = self.0.execute(request).await.map_err(from_reqwest)?;
+            let status = answer.status();
+            if status != StatusCode::SWITCHING_PROTOCOLS {
+                // The beginning is enough: it is one sentence, or a page that nobody wants to read.
+                let body = answer.chunk().await.ok().flatten().unwrap_or_default();
+                let body: String = String::from_utf8_lossy(&body)
+                    .chars()
+                    .filter(|c| !c.is_control())
+                    .take(200)
+                    .collect();
+                return Err(TransportError::not_sent(format!("HTTP status {status}: {body}")));
+            }
+            let headers = answer.headers().clone();
+            let connection: Upgraded = Box::pin(answer.upgrade().await.map_err(from_reqwest)?);
+            let mut response = Response::new(connection);
+            *response.status_mut() = status;
+            *response.headers_mut() = headers;
             Ok(response)
         }
         .boxed()

@@ -46,7 +46,7 @@ impl From<Error> for Failure {
 
 impl Client {
     /// Makes a call with `body`, as often as its policy allows. `scrub` removes the body's secrets from ECI's messages.
-    pub(super) async fn call(&self, action: Action, body: String, scrub: impl Fn(&mut String)) -> Result<Bytes, Error> {
+    pub(crate) async fn call(&self, action: Action, body: String, scrub: impl Fn(&mut String)) -> Result<Bytes, Error> {
         let body = Bytes::from(body);
         let body_hash = sign::body_hash(&body);
         let mut attempts = Attempts::new(*self.retries.of(action));

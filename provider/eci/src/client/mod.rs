@@ -3,7 +3,7 @@
 mod call;
 mod config;
 mod pages;
-mod scrub;
+pub(crate) mod scrub;
 mod signer;
 
 pub use config::{ClientConfig, ConfigError};
@@ -42,7 +42,7 @@ pub struct Client {
     limiter: Arc<Limiter>,
     skew: Arc<Skew>,
     credentials: Arc<dyn ProvideCredentials>,
-    transport: Arc<dyn Transport>,
+    pub(crate) transport: Arc<dyn Transport>,
     clock: Arc<dyn Clock>,
     observer: Option<Arc<dyn Observer>>,
     retries: RetryPolicies,
@@ -299,6 +299,11 @@ impl Client {
         Ok(decode::<RegionsAnswer>(Action::DescribeRegions, &body)?.regions)
     }
 
+    /// Where requests go.
+    pub(crate) fn endpoint(&self) -> &http::Uri {
+        self.signer.endpoint()
+    }
+
     async fn ask(&self, action: Action, params: &[(String, String)]) -> Result<Bytes, Error> {
         self.call(action, params::form(params), |_| {}).await
     }
@@ -315,7 +320,7 @@ impl fmt::Debug for Client {
 }
 
 /// Reads a successful answer. One that cannot be read leaves open what the request did.
-fn decode<'a, T: Deserialize<'a>>(action: Action, body: &'a [u8]) -> Result<T, Error> {
+pub(crate) fn decode<'a, T: Deserialize<'a>>(action: Action, body: &'a [u8]) -> Result<T, Error> {
     serde_json::from_slice(body).map_err(|error| {
         // serde_json quotes no content of strings in errors of this kind, only what it expected and where.
         Error::new(action, ErrorClass::UnknownOutcome, "the answer cannot be read")

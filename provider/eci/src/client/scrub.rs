@@ -64,6 +64,13 @@ pub(super) fn parameters(text: &mut String, request: &CreateContainerGroup) {
     }
 }
 
+/// Removes the words of a command.
+pub(crate) fn words(text: &mut String, command: &[String]) {
+    for word in command {
+        remove(text, word);
+    }
+}
+
 fn remove(text: &mut String, secret: &str) {
     if secret.len() >= MIN_SECRET && text.contains(secret) {
         *text = text.replace(secret, REDACTED);

@@ -98,7 +98,7 @@ fn documented(action: Action) -> Rate {
             burst: 100,
         },
         // ListUsage has no documented limit; the lowest one of a reading call is assumed.
-        Action::DescribeContainerLog | Action::ListUsage => Rate {
+        Action::DescribeContainerLog | Action::ExecContainerCommand | Action::ListUsage => Rate {
             per_minute: 500,
             burst: 50,
         },
