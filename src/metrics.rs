@@ -45,6 +45,8 @@ pub struct Metrics {
     pub node_writes: IntCounterVec,
     /// Requests to the kubelet API, by `route` and `code`.
     pub kubelet_requests: IntCounterVec,
+    /// Sessions of streams that are open, by `route` (exec, attach, portForward).
+    pub kubelet_streams: IntGaugeVec,
     /// Log streams that are being followed.
     pub log_streams: IntGauge,
     /// Places where followed logs have a gap, because ECI returns only the newest lines.
@@ -107,6 +109,12 @@ impl Metrics {
                 "kubelet_requests_total",
                 "Requests to the kubelet API",
                 &["route", "code"],
+            )?,
+            kubelet_streams: gauges(
+                r,
+                "kubelet_streams",
+                "Sessions of exec, attach and port-forward that are open",
+                &["route"],
             )?,
             log_streams: register(
                 r,

@@ -1,7 +1,8 @@
-//! The kubelet API: what `kubectl logs` reaches by way of the API server.
+//! The kubelet API: what `kubectl logs` and `kubectl exec` reach by way of the API server.
 //!
 //! ```text
-//! TCP ──► server (TLS, connections) ──► auth (who, and may they) ──► routes ──► logs::stream ──► ECI
+//! TCP ──► server (TLS, connections) ──► auth (who, and may they) ──► routes ─┬─► logs::stream ──► ECI
+//!                                                                            └─► streams ───────► ECI
 //! ```
 //!
 //! Status codes and error bodies are a real kubelet's, route by route: the API server and its clients read them.
@@ -12,6 +13,7 @@ pub mod logs;
 pub mod lookup;
 mod routes;
 mod server;
+pub mod streams;
 pub mod tls;
 
 use std::sync::Arc;
@@ -33,6 +35,8 @@ use auth::Auth;
 use certificate::Subject;
 use logs::source::EciLogs;
 use logs::stream::LogAccess;
+use streams::Streams;
+use streams::exec::EciCommands;
 use tls::TlsFiles;
 
 /// Where the serving certificate comes from.
@@ -95,6 +99,12 @@ pub async fn start(
     };
     let api = KubeletApi {
         auth: Arc::new(Auth::new(client.clone(), node.name.clone())),
+        streams: Streams::new(
+            Arc::new(EciCommands(eci.clone())),
+            pods.clone(),
+            metrics.clone(),
+            shutdown.clone(),
+        ),
         logs: LogAccess {
             source: Arc::new(EciLogs(eci)),
             pods,

@@ -15,6 +15,7 @@ use super::logs::query::LogOptions;
 use super::logs::source::LogError;
 use super::logs::stream::{LogAccess, LogStream, Target};
 use super::lookup::{ContainerEntry, ContainerRun, PodEntry};
+use super::streams::{self, Streams};
 use crate::metrics::Metrics;
 
 /// What the routes need.
@@ -24,6 +25,8 @@ pub struct KubeletApi {
     pub auth: Arc<Auth>,
     /// Logs and pods.
     pub logs: LogAccess,
+    /// Commands and other streams.
+    pub streams: Streams,
     /// Counts requests.
     pub metrics: Metrics,
 }
@@ -38,6 +41,7 @@ impl KubeletApi {
         Router::new()
             .route("/containerLogs/{namespace}/{pod}/{container}", get(container_logs))
             .route("/healthz", get(|| async { "ok" }))
+            .merge(streams::routes(self.streams.clone()))
             .fallback(|| async { (StatusCode::NOT_FOUND, "404: Page Not Found") })
             .method_not_allowed_fallback(|| async { (StatusCode::METHOD_NOT_ALLOWED, "405: Method Not Allowed") })
             // Around everything, unknown paths included: what exists is nobody's business who is not let in.
@@ -51,6 +55,7 @@ async fn admit(State((api, peer)): State<(KubeletApi, Peer)>, request: Request, 
     // By the first segment, from a list: a metric must not take names from clients.
     let route = match path.split('/').nth(1) {
         Some("containerLogs") => "containerLogs",
+        Some("exec") => "exec",
         Some("healthz") => "healthz",
         _ => "other",
     };

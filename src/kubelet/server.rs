@@ -59,6 +59,7 @@ pub async fn serve(
     shutdown: Shutdown,
 ) {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let streams = api.streams.clone();
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -83,7 +84,12 @@ pub async fn serve(
         }
     }
     drop(listener);
-    let drained = timeout(DRAIN, async { while connections.join_next().await.is_some() {} }).await;
+    let drained = timeout(DRAIN, async {
+        while connections.join_next().await.is_some() {}
+        // What began as a connection and became streams; the shutdown ends them.
+        streams.ended().await;
+    })
+    .await;
     if drained.is_err() {
         tracing::debug!(connections = connections.len(), "cutting connections that did not end");
     }

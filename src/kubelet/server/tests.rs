@@ -11,6 +11,8 @@ use super::*;
 use crate::kubelet::auth::Auth;
 use crate::kubelet::logs::source::{LogError, LogRead, LogSource};
 use crate::kubelet::logs::stream::LogAccess;
+use crate::kubelet::streams::Streams;
+use crate::kubelet::streams::testing::Commands;
 use crate::kubelet::{ContainerEntry, ContainerRun, LogBudget, PodEntry, PodLookup};
 use crate::metrics::Metrics;
 use crate::scripted_api::{Answer, scripted};
@@ -101,6 +103,7 @@ struct Testee {
     node: Arc<Node>,
     url: String,
     ca: Ca,
+    commands: Commands,
     metrics: Metrics,
     shutdown: Shutdown,
     serving: tokio::task::JoinHandle<()>,
@@ -142,6 +145,8 @@ impl Testee {
             log: Mutex::new("2026-01-02T03:04:05Z one\n".to_owned()),
             reads: Mutex::new(0),
         });
+        let shutdown = Shutdown::new();
+        let commands = Commands::default();
         let metrics = Metrics::new().expect("registers");
         let api = KubeletApi {
             auth: Arc::new(Auth::new(client, "n".to_owned())),
@@ -151,16 +156,22 @@ impl Testee {
                 budget: LogBudget::hasty(),
                 metrics: metrics.clone(),
             },
+            streams: Streams::new(
+                Arc::new(commands.clone()),
+                node.clone(),
+                metrics.clone(),
+                shutdown.clone(),
+            ),
             metrics: metrics.clone(),
         };
         let listener = crate::net::listen("127.0.0.1:0".parse().expect("address")).expect("binds");
         let url = format!("https://{}", listener.local_addr().expect("bound"));
-        let shutdown = Shutdown::new();
         let serving = tokio::spawn(serve(listener, tls, api, shutdown.clone()));
         Self {
             node,
             url,
             ca,
+            commands,
             metrics,
             shutdown,
             serving,
@@ -358,6 +369,8 @@ async fn a_changed_certificate_is_served_without_a_restart() {
     fs_write(&files.key, &key);
     assert!(crate::kubelet::tls::reload(&files, &before).expect("usable").is_some());
 }
+
+mod streams;
 
 #[tokio::test]
 async fn the_shutdown_cuts_followed_logs() {

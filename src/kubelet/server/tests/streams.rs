@@ -1,0 +1,405 @@
+//! `exec` over TLS, as the API server asks for it (SPDY) and as other clients do (WebSocket).
+
+use bytes::Bytes;
+use futures::{SinkExt, StreamExt};
+use http::header;
+use reqwest::{Method, StatusCode, Upgraded};
+use serde_json::Value;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::Role;
+
+use super::*;
+use crate::kubelet::streams::spdy::frame::Frame;
+use crate::kubelet::streams::testing::SpdyClient;
+
+const EXEC: &str = "/exec/default/driver/spark";
+
+/// What came on the streams of a command, by the name of the stream.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Received {
+    stdout: String,
+    stderr: String,
+    error: String,
+}
+
+impl Received {
+    fn status(&self) -> Value {
+        serde_json::from_str(&self.error).expect("a status")
+    }
+}
+
+/// A client of a command over SPDY, and the names of its streams.
+struct Client {
+    spdy: SpdyClient<Upgraded>,
+    names: Vec<&'static str>,
+}
+
+impl Client {
+    async fn connect(testee: &Testee, path: &str, version: &str, names: &[&'static str]) -> Self {
+        let response = request(testee, path, "SPDY/3.1", &[("x-stream-protocol-version", version)]).await;
+        assert_eq!(response.status(), StatusCode::SWITCHING_PROTOCOLS);
+        assert_eq!(response.headers()[header::UPGRADE], "SPDY/3.1");
+        assert_eq!(response.headers()["x-stream-protocol-version"], version);
+        let mut client = Self {
+            spdy: SpdyClient::new(response.upgrade().await.expect("a connection")),
+            names: Vec::new(),
+        };
+        for name in names {
+            client.open(name).await;
+        }
+        client
+    }
+
+    /// Opens a stream and waits until it is taken.
+    async fn open(&mut self, name: &'static str) {
+        self.names.push(name);
+        let id = self.id(name);
+        self.spdy.open(id, &[("streamtype", name)]).await;
+        assert!(matches!(self.spdy.next().await, Some(Frame::SynReply { .. })));
+    }
+
+    fn id(&self, name: &str) -> u32 {
+        let at = self.names.iter().position(|n| *n == name).expect("open");
+        2 * at as u32 + 1
+    }
+
+    async fn send(&mut self, name: &str, fin: bool, data: &[u8]) {
+        let data = Bytes::copy_from_slice(data);
+        let id = self.id(name);
+        self.spdy.send(&Frame::Data { id, fin, data }).await;
+    }
+
+    /// Reads until the server says goodbye. All streams of output have ended by then.
+    async fn finish(&mut self) -> Received {
+        let mut received = Received::default();
+        let mut open = self.names.clone();
+        loop {
+            match self.spdy.next().await {
+                Some(Frame::Data { id, fin, data }) => {
+                    let name = self.names[id as usize / 2];
+                    let text = String::from_utf8(data.to_vec()).expect("text");
+                    match name {
+                        "stdout" => received.stdout += &text,
+                        "stderr" => received.stderr += &text,
+                        "error" => received.error += &text,
+                        _ => assert_eq!(text, ""),
+                    }
+                    if fin {
+                        open.retain(|n| *n != name);
+                    }
+                }
+                Some(Frame::GoAway { status, .. }) => {
+                    assert_eq!((status, open), (0, Vec::new()));
+                    return received;
+                }
+                other => panic!("{other:?} after {received:?}"),
+            }
+        }
+    }
+}
+
+async fn request(testee: &Testee, path: &str, upgrade: &str, headers: &[(&str, &str)]) -> reqwest::Response {
+    let method = if upgrade == "websocket" {
+        Method::GET
+    } else {
+        Method::POST
+    };
+    let mut request = testee
+        .api_server()
+        .request(method, format!("{}{path}", testee.url))
+        .header(header::CONNECTION, "Upgrade")
+        .header(header::UPGRADE, upgrade);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.send().await.expect("answers")
+}
+
+#[tokio::test]
+async fn a_commands_output_and_exit_code_arrive() {
+    let testee = Testee::start().await;
+    let path = format!("{EXEC}?command=exit&command=7&output=1&error=1");
+    let mut client = Client::connect(&testee, &path, "v4.channel.k8s.io", &["error", "stdout", "stderr"]).await;
+    let received = client.finish().await;
+    assert_eq!((received.stdout.as_str(), received.stderr.as_str()), ("out", "err"));
+    let status = received.status();
+    assert_eq!(
+        (&status["status"], &status["reason"]),
+        (&json!("Failure"), &json!("NonZeroExitCode"))
+    );
+    assert_eq!(
+        status["details"]["causes"],
+        json!([{ "reason": "ExitCode", "message": "7" }])
+    );
+
+    let path = format!("{EXEC}?command=exit&command=0&output=1");
+    let mut client = Client::connect(&testee, &path, "v4.channel.k8s.io", &["error", "stdout"]).await;
+    let received = client.finish().await;
+    assert_eq!((received.stdout.as_str(), received.stderr.as_str()), ("out", ""));
+    assert_eq!(received.status(), json!({ "metadata": {}, "status": "Success" }));
+}
+
+#[tokio::test]
+async fn before_v4_the_error_stream_has_words() {
+    let testee = Testee::start().await;
+    for version in ["v3.channel.k8s.io", "v2.channel.k8s.io", "channel.k8s.io"] {
+        let path = format!("{EXEC}?command=exit&command=7&output=1&error=1");
+        let mut client = Client::connect(&testee, &path, version, &["error", "stdout", "stderr"]).await;
+        let received = client.finish().await;
+        assert_eq!(
+            received.error,
+            "command terminated with non-zero exit code: command terminated with exit code 7"
+        );
+    }
+}
+
+#[tokio::test]
+async fn input_goes_through_to_its_end() {
+    let testee = Testee::start().await;
+    let path = "/exec/default/driver/u/spark?command=cat&input=1&output=1";
+    let mut client = Client::connect(&testee, path, "v4.channel.k8s.io", &["error", "stdin", "stdout"]).await;
+    let text: String = (0..20_000).map(|n| format!("{n}\n")).collect();
+    let sent = text.clone();
+    // Less than fits on the way, so that it need not be read meanwhile.
+    for chunk in sent.as_bytes().chunks(10_000) {
+        client.send("stdin", false, chunk).await;
+    }
+    client.send("stdin", true, b"").await;
+    let received = client.finish().await;
+    assert_eq!(received.stdout, text);
+    assert_eq!(received.status()["status"], "Success");
+}
+
+#[tokio::test]
+async fn a_terminal_has_a_size() {
+    let testee = Testee::start().await;
+    let path = format!("{EXEC}?command=size&input=1&output=1&error=1&tty=1");
+    let mut client = Client::connect(
+        &testee,
+        &path,
+        "v4.channel.k8s.io",
+        &["error", "stdin", "stdout", "resize"],
+    )
+    .await;
+    client.send("resize", false, b"{\"Width\":132,\"Height\":43}\n").await;
+    assert_eq!(client.finish().await.stdout, "43 132");
+}
+
+#[tokio::test]
+async fn a_command_that_cannot_be_run_says_why() {
+    let testee = Testee::start().await;
+    for (command, why) in [
+        ("refuse", "ExecContainerCommand: IncorrectStatus: no"),
+        ("break", "the connection to the command broke"),
+    ] {
+        let path = format!("{EXEC}?command={command}&output=1");
+        let mut client = Client::connect(&testee, &path, "v4.channel.k8s.io", &["error", "stdout"]).await;
+        let status = client.finish().await.status();
+        assert_eq!(
+            (&status["reason"], &status["code"]),
+            (&json!("InternalError"), &json!(500))
+        );
+        assert_eq!(
+            status["message"],
+            format!("Internal error occurred: error executing command in container: {why}")
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_takes_its_command_with_it() {
+    let testee = Testee::start().await;
+    for command in ["cat", "yes"] {
+        let path = format!("{EXEC}?command={command}&input=1&output=1");
+        let client = Client::connect(&testee, &path, "v4.channel.k8s.io", &["error", "stdin", "stdout"]).await;
+        until(|| testee.commands.running() == 1).await;
+        drop(client);
+        until(|| testee.commands.running() == 0).await;
+    }
+    let gauge = testee.metrics.kubelet_streams.with_label_values(&["exec"]);
+    until(|| gauge.get() == 0).await;
+}
+
+#[tokio::test]
+async fn the_shutdown_cuts_commands() {
+    let testee = Testee::start().await;
+    let path = format!("{EXEC}?command=cat&input=1&output=1");
+    let mut client = Client::connect(&testee, &path, "v4.channel.k8s.io", &["error", "stdin", "stdout"]).await;
+    until(|| testee.commands.running() == 1).await;
+    testee.shutdown.trigger();
+    timeout(Duration::from_secs(10), testee.serving)
+        .await
+        .expect("ends")
+        .expect("no panic");
+    assert_eq!(testee.commands.running(), 0);
+    while client.spdy.next().await.is_some() {}
+}
+
+async fn until(condition: impl Fn() -> bool) {
+    let met = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(Duration::from_secs(10), met).await.expect("it comes true");
+}
+
+#[tokio::test]
+async fn what_cannot_be_run_is_refused_as_a_kubelet_refuses_it() {
+    let testee = Testee::start().await;
+    let exec = |path: &'static str| {
+        let testee = &testee;
+        async move {
+            let versions = [("x-stream-protocol-version", "v4.channel.k8s.io")];
+            let response = request(testee, path, "SPDY/3.1", &versions).await;
+            (response.status().as_u16(), response.text().await.expect("text"))
+        }
+    };
+    for (path, code, body) in [
+        (
+            "/exec/default/driver/spark?command=x",
+            400,
+            "you must specify at least 1 of stdin, stdout, stderr",
+        ),
+        (
+            "/exec/default/nobody/spark?command=x&output=1",
+            404,
+            "pod does not exist",
+        ),
+        (
+            "/exec/default/driver/none?command=x&output=1",
+            500,
+            "container not found (\"none\")",
+        ),
+        (
+            "/exec/default/driver/late?command=x&output=1",
+            500,
+            "container not found (\"late\")",
+        ),
+        (
+            "/exec/default/driver/other-uid/spark?command=x&output=1",
+            500,
+            "container not found (\"spark\")",
+        ),
+        ("/exec/default/driver/spark?output=1", 400, "there is no command to run"),
+    ] {
+        assert_eq!(exec(path).await, (code, body.to_owned()), "{path}");
+    }
+    let path = format!("{EXEC}?command=x&output=1");
+    let plain = testee.get(&testee.api_server(), &path).await;
+    assert_eq!(plain, (500, "Upgrade request required\n".to_owned()));
+    let no_version = request(&testee, &path, "SPDY/3.1", &[]).await;
+    assert_eq!(no_version.status(), StatusCode::BAD_REQUEST);
+    let foreign = request(&testee, &path, "SPDY/3.1", &[("x-stream-protocol-version", "v9")]).await;
+    assert_eq!(foreign.status(), StatusCode::FORBIDDEN);
+    let accepted = foreign.headers().get_all("x-accepted-stream-protocol-versions");
+    assert_eq!(accepted.iter().count(), 4);
+    let long = "x".repeat(5_000);
+    let path = format!("{EXEC}?command=x&command={long}&output=1");
+    let too_long = request(
+        &testee,
+        &path,
+        "SPDY/3.1",
+        &[("x-stream-protocol-version", "v4.channel.k8s.io")],
+    )
+    .await;
+    assert_eq!(too_long.status(), StatusCode::BAD_REQUEST);
+    let text = too_long.text().await.expect("text");
+    assert!(
+        text.starts_with("the command is too long for ECI") && !text.contains(&long),
+        "{text}"
+    );
+}
+
+async fn websocket(testee: &Testee, path: &str, offer: Option<&str>) -> WebSocketStream<Upgraded> {
+    let mut headers = vec![
+        ("sec-websocket-version", "13"),
+        ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ];
+    headers.extend(offer.map(|offer| ("sec-websocket-protocol", offer)));
+    let response = request(testee, path, "websocket", &headers).await;
+    assert_eq!(response.status(), StatusCode::SWITCHING_PROTOCOLS);
+    assert_eq!(
+        response.headers()["sec-websocket-accept"],
+        "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+    );
+    let chosen = response
+        .headers()
+        .get("sec-websocket-protocol")
+        .map(|name| name.to_str().expect("text"));
+    assert_eq!(chosen, offer);
+    WebSocketStream::from_raw_socket(response.upgrade().await.expect("a connection"), Role::Client, None).await
+}
+
+#[tokio::test]
+async fn channels_over_a_websocket_carry_a_command() {
+    let testee = Testee::start().await;
+    for (offer, end) in [
+        (
+            None,
+            &b"\x03command terminated with non-zero exit code: command terminated with exit code 7"[..],
+        ),
+        (Some("v4.channel.k8s.io"), b"\x03{"),
+    ] {
+        let path = format!("{EXEC}?command=exit&command=7&output=1&error=1");
+        let socket = websocket(&testee, &path, offer).await;
+        let messages: Vec<Message> = socket.map(|message| message.expect("a message")).collect().await;
+        let [first, out, err, status, Message::Close(_)] = messages.as_slice() else {
+            panic!("{messages:?}");
+        };
+        assert_eq!(
+            first,
+            &Message::binary(&b"\x01"[..]),
+            "the client is told that it is connected"
+        );
+        assert_eq!(
+            (out, err),
+            (&Message::binary(&b"\x01out"[..]), &Message::binary(&b"\x02err"[..]))
+        );
+        let Message::Binary(status) = status else {
+            panic!("{status:?}");
+        };
+        assert!(status.starts_with(end), "{status:?}");
+    }
+}
+
+#[tokio::test]
+async fn v5_ends_standard_input() {
+    let testee = Testee::start().await;
+    let path = format!("{EXEC}?command=cat&input=1&output=1");
+    let mut socket = websocket(&testee, &path, Some("v5.channel.k8s.io")).await;
+    for message in [&b"\x00in"[..], b"\x00", b"\xff\x00"] {
+        socket.send(Message::binary(message)).await.expect("open");
+    }
+    let messages: Vec<Message> = socket.map(|message| message.expect("a message")).collect().await;
+    assert_eq!(messages[1], Message::binary(&b"\x01in"[..]));
+    assert_eq!(
+        messages[2],
+        Message::binary(&b"\x03{\"metadata\":{},\"status\":\"Success\"}"[..])
+    );
+}
+
+#[tokio::test]
+async fn a_terminal_over_base64() {
+    let testee = Testee::start().await;
+    let path = format!("{EXEC}?command=size&input=1&output=1&tty=1");
+    let mut socket = websocket(&testee, &path, Some("v4.base64.channel.k8s.io")).await;
+    let size = "4eyJXaWR0aCI6MTMyLCJIZWlnaHQiOjQzfQ==";
+    socket.send(Message::text(size)).await.expect("open");
+    let messages: Vec<Message> = socket.map(|message| message.expect("a message")).collect().await;
+    assert_eq!(messages[..2], [Message::text("1"), Message::text("1NDMgMTMy")]);
+}
+
+#[tokio::test]
+async fn a_subprotocol_that_is_not_spoken_is_refused() {
+    let testee = Testee::start().await;
+    let headers = [
+        ("sec-websocket-version", "13"),
+        ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ("sec-websocket-protocol", "chat"),
+    ];
+    let path = format!("{EXEC}?command=x&output=1");
+    let response = request(&testee, &path, "websocket", &headers).await;
+    assert_eq!(response.status(), StatusCode::FORBIDDEN);
+}

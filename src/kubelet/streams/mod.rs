@@ -1,0 +1,117 @@
+//! `exec`, `attach` and `portForward`: streams between a client and a container.
+//!
+//! ```text
+//! routes ──► upgrade ─┬─ SPDY/3.1 ──► remote ────┬─► Session ──► exec ──► eci::ExecSession (a WebSocket) ──► ECI
+//!                     └─ WebSocket ─► websocket ─┘
+//! ```
+//!
+//! # Guarantees
+//! - Output is sent in order and in full before the end is told; exit codes arrive as kubectl expects them.
+//! - Memory per connection is bounded in bytes, both ways: who is slow slows the other side down.
+//! - When the client leaves, what was done for it ends, and so it does at the shutdown.
+//! - Commands and what they read and write are in no log.
+
+pub mod exec;
+mod options;
+mod outcome;
+mod queue;
+mod remote;
+mod routes;
+mod session;
+mod size;
+pub mod spdy;
+#[cfg(test)]
+pub(in crate::kubelet) mod testing;
+mod upgrade;
+mod websocket;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::task::TaskTracker;
+
+use crate::kubelet::lookup::PodLookup;
+use crate::metrics::Metrics;
+use crate::shutdown::Shutdown;
+use exec::CommandSource;
+
+pub(super) use routes::routes;
+
+/// Sessions at the same time; each may hold about a megabyte, if its client is slow.
+const MAX_SESSIONS: usize = 500;
+/// How long a client may take to open the streams it asked for: a kubelet's own time.
+const CREATION_TIMEOUT: Duration = Duration::from_secs(30);
+/// Without data for so long a connection ends: a kubelet's own time.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(4 * 3600);
+
+/// What all sessions share.
+#[derive(Clone)]
+pub struct Streams {
+    /// Where commands run.
+    commands: Arc<dyn CommandSource>,
+    /// The pods of this node.
+    pods: Arc<dyn PodLookup>,
+    metrics: Metrics,
+    places: Arc<Semaphore>,
+    tasks: TaskTracker,
+    shutdown: Shutdown,
+}
+
+impl Streams {
+    /// No session yet.
+    pub fn new(
+        commands: Arc<dyn CommandSource>,
+        pods: Arc<dyn PodLookup>,
+        metrics: Metrics,
+        shutdown: Shutdown,
+    ) -> Self {
+        Self {
+            commands,
+            pods,
+            metrics,
+            places: Arc::new(Semaphore::new(MAX_SESSIONS)),
+            tasks: TaskTracker::new(),
+            shutdown,
+        }
+    }
+
+    /// Waits for the sessions to end, after the shutdown has begun.
+    pub(super) async fn ended(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    /// Room for a session of `route`; `None` = too many.
+    fn place(&self, route: &'static str) -> Option<Place> {
+        let permit = self.places.clone().try_acquire_owned().ok()?;
+        self.metrics.kubelet_streams.with_label_values(&[route]).inc();
+        Some(Place {
+            route,
+            metrics: self.metrics.clone(),
+            _permit: permit,
+        })
+    }
+
+    /// Runs a session until it is over or the shutdown begins.
+    fn spawn(&self, place: Place, session: impl Future<Output = ()> + Send + 'static) {
+        let shutdown = self.shutdown.clone();
+        self.tasks.spawn(async move {
+            shutdown.race(session).await;
+            drop(place);
+        });
+    }
+}
+
+/// Room for one session, and its count.
+struct Place {
+    route: &'static str,
+    metrics: Metrics,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.metrics.kubelet_streams.with_label_values(&[self.route]).dec();
+    }
+}
