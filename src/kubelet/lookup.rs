@@ -1,5 +1,7 @@
 //! What the kubelet API needs to know of the node's pods; the pods' side implements it.
 
+use std::net::IpAddr;
+
 /// Finds the pods of one node.
 pub trait PodLookup: Send + Sync {
     /// The pod of that namespace and name, and of that UID if one is given. `None` = no such pod on this node.
@@ -13,6 +15,8 @@ pub struct PodEntry {
     pub uid: String,
     /// Its container group; `None` = not created yet.
     pub group_id: Option<String>,
+    /// Its address; `None` = it has none yet.
+    pub ip: Option<IpAddr>,
     /// Containers and init containers, in the spec's order.
     pub containers: Vec<ContainerEntry>,
 }

@@ -1,8 +1,8 @@
-//! The kubelet API: what `kubectl logs` and `kubectl exec` reach by way of the API server.
+//! The kubelet API: what `kubectl logs`, `exec`, `attach` and `port-forward` reach by way of the API server.
 //!
 //! ```text
 //! TCP ──► server (TLS, connections) ──► auth (who, and may they) ──► routes ─┬─► logs::stream ──► ECI
-//!                                                                            └─► streams ───────► ECI
+//!                                                                            └─► streams ───────► ECI, pods
 //! ```
 //!
 //! Status codes and error bodies are a real kubelet's, route by route: the API server and its clients read them.
@@ -97,20 +97,17 @@ pub async fn start(
         node: node.name.clone(),
         node_ip: node.node_ip,
     };
+    let commands = Arc::new(EciCommands(eci.clone()));
+    let logs = LogAccess {
+        source: Arc::new(EciLogs(eci)),
+        pods,
+        budget,
+        metrics: metrics.clone(),
+    };
     let api = KubeletApi {
         auth: Arc::new(Auth::new(client.clone(), node.name.clone())),
-        streams: Streams::new(
-            Arc::new(EciCommands(eci.clone())),
-            pods.clone(),
-            metrics.clone(),
-            shutdown.clone(),
-        ),
-        logs: LogAccess {
-            source: Arc::new(EciLogs(eci)),
-            pods,
-            budget,
-            metrics: metrics.clone(),
-        },
+        streams: Streams::new(commands, logs.clone(), metrics.clone(), shutdown.clone()),
+        logs,
         metrics: metrics.clone(),
     };
     let (name, listen, shutdown) = (node.name.clone(), node.kubelet_listen, shutdown.clone());

@@ -56,6 +56,8 @@ async fn admit(State((api, peer)): State<(KubeletApi, Peer)>, request: Request, 
     let route = match path.split('/').nth(1) {
         Some("containerLogs") => "containerLogs",
         Some("exec") => "exec",
+        Some("attach") => "attach",
+        Some("portForward") => "portForward",
         Some("healthz") => "healthz",
         _ => "other",
     };

@@ -27,6 +27,7 @@ impl PodLookup for Store {
         Some(PodEntry {
             uid: found.to_owned(),
             group_id: record.group_id().map(|id| id.to_string()),
+            ip: group.and_then(|g| g.pod_ip.as_deref()?.parse().ok()),
             containers,
         })
     }

@@ -11,6 +11,8 @@ use tokio::process::Command;
 pub struct Said {
     /// Whether its exit code was 0.
     pub success: bool,
+    /// Its exit code, unless a signal ended it.
+    pub code: Option<i32>,
     /// Standard output.
     pub out: String,
     /// Standard error.
@@ -52,6 +54,7 @@ pub async fn run(program: &str, arguments: &[&str], input: &str) -> Said {
     let output = output.unwrap_or_else(|error| panic!("waiting for {program}: {error}"));
     Said {
         success: output.status.success(),
+        code: output.status.code(),
         out: String::from_utf8_lossy(&output.stdout).into_owned(),
         err: String::from_utf8_lossy(&output.stderr).into_owned(),
     }

@@ -19,6 +19,7 @@ mod collection;
 mod controllers;
 mod deletion;
 mod drain;
+mod exec;
 mod kills;
 mod kubectl;
 mod lives;

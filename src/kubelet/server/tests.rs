@@ -1,5 +1,6 @@
 //! The kubelet API over real TLS on loopback, with a scripted API server behind its authorization and a scripted log.
 
+use std::net::IpAddr;
 use std::sync::Mutex;
 
 use futures::FutureExt;
@@ -69,6 +70,7 @@ impl PodLookup for Node {
         (namespace == "default" && pod == "driver").then(|| PodEntry {
             uid: "u".to_owned(),
             group_id: Some("eci-1".to_owned()),
+            ip: Some(IpAddr::from([127, 0, 0, 1])),
             containers: vec![
                 ContainerEntry {
                     name: "spark".to_owned(),
@@ -148,20 +150,21 @@ impl Testee {
         let shutdown = Shutdown::new();
         let commands = Commands::default();
         let metrics = Metrics::new().expect("registers");
+        let logs = LogAccess {
+            source: node.clone(),
+            pods: node.clone(),
+            budget: LogBudget::hasty(),
+            metrics: metrics.clone(),
+        };
         let api = KubeletApi {
             auth: Arc::new(Auth::new(client, "n".to_owned())),
-            logs: LogAccess {
-                source: node.clone(),
-                pods: node.clone(),
-                budget: LogBudget::hasty(),
-                metrics: metrics.clone(),
-            },
             streams: Streams::new(
                 Arc::new(commands.clone()),
-                node.clone(),
+                logs.clone(),
                 metrics.clone(),
                 shutdown.clone(),
             ),
+            logs,
             metrics: metrics.clone(),
         };
         let listener = crate::net::listen("127.0.0.1:0".parse().expect("address")).expect("binds");

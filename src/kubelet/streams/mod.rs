@@ -1,8 +1,9 @@
 //! `exec`, `attach` and `portForward`: streams between a client and a container.
 //!
 //! ```text
-//! routes ──► upgrade ─┬─ SPDY/3.1 ──► remote ────┬─► Session ──► exec ──► eci::ExecSession (a WebSocket) ──► ECI
-//!                     └─ WebSocket ─► websocket ─┘
+//! routes ──► upgrade ─┬─ SPDY/3.1 ──► remote ────┬─► Session ─┬─► exec ────► eci::ExecSession (a WebSocket) ──► ECI
+//!                     └─ WebSocket ─► websocket ─┘            └─► attach ──► logs::stream (polls) ───────────► ECI
+//!                     both ─────────────────────────────────────► port_forward ──────────────────────────────► pod's IP
 //! ```
 //!
 //! # Guarantees
@@ -11,9 +12,11 @@
 //! - When the client leaves, what was done for it ends, and so it does at the shutdown.
 //! - Commands and what they read and write are in no log.
 
+mod attach;
 pub mod exec;
 mod options;
 mod outcome;
+mod port_forward;
 mod queue;
 mod remote;
 mod routes;
@@ -31,7 +34,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 
-use crate::kubelet::lookup::PodLookup;
+use crate::kubelet::logs::stream::LogAccess;
 use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
 use exec::CommandSource;
@@ -50,26 +53,24 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(4 * 3600);
 pub struct Streams {
     /// Where commands run.
     commands: Arc<dyn CommandSource>,
-    /// The pods of this node.
-    pods: Arc<dyn PodLookup>,
+    /// The pods of this node, and what they write.
+    logs: LogAccess,
     metrics: Metrics,
     places: Arc<Semaphore>,
+    /// Room for connections to pods.
+    forwards: Arc<Semaphore>,
     tasks: TaskTracker,
     shutdown: Shutdown,
 }
 
 impl Streams {
     /// No session yet.
-    pub fn new(
-        commands: Arc<dyn CommandSource>,
-        pods: Arc<dyn PodLookup>,
-        metrics: Metrics,
-        shutdown: Shutdown,
-    ) -> Self {
+    pub fn new(commands: Arc<dyn CommandSource>, logs: LogAccess, metrics: Metrics, shutdown: Shutdown) -> Self {
         Self {
             commands,
-            pods,
+            logs,
             metrics,
+            forwards: Arc::new(Semaphore::new(port_forward::CONNECTIONS)),
             places: Arc::new(Semaphore::new(MAX_SESSIONS)),
             tasks: TaskTracker::new(),
             shutdown,

@@ -1,6 +1,7 @@
 //! (pure) Which streams a client of `exec` or `attach` wants, and which version of the protocol it speaks.
 
 use http::HeaderMap;
+use serde_json::json;
 
 /// Streams of a command (`v1.PodExecOptions`, the part a kubelet reads).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,16 +79,37 @@ pub(super) struct Refusal {
     pub(super) code: u16,
     /// The body.
     pub(super) text: String,
+    /// Whether the body is JSON.
+    pub(super) json: bool,
     /// Versions that could have been offered, where that is the trouble.
     pub(super) accepted: Vec<&'static str>,
 }
 
 impl Refusal {
+    /// In a kubelet's words.
     pub(super) fn new(code: u16, text: impl Into<String>) -> Self {
         Self {
             code,
             text: text.into(),
+            json: false,
             accepted: Vec::new(),
+        }
+    }
+
+    /// In words of our own, as a `Status`: clients take text with a colon for YAML, look for a `Status` in it, and show nothing.
+    pub(super) fn status(code: u16, reason: &str, message: &str) -> Self {
+        let status = json!({
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {},
+            "status": "Failure",
+            "message": message,
+            "reason": reason,
+            "code": code,
+        });
+        Self {
+            json: true,
+            ..Self::new(code, status.to_string())
         }
     }
 }
@@ -131,6 +153,7 @@ pub(super) fn negotiate<T: Copy>(
                 offers.join(" "),
                 accepted.join(" ")
             ),
+            json: false,
             accepted,
         }
     })

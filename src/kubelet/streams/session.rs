@@ -42,7 +42,8 @@ impl Output {
         }
     }
 
-    fn finish(self) {
+    /// Says that nothing more is sent.
+    pub(super) fn finish(self) {
         match self {
             Self::Spdy(stream) => stream.finish(),
             // A channel cannot be ended by itself.

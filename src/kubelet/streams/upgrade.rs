@@ -110,6 +110,10 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let code = StatusCode::from_u16(self.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = (code, self.text).into_response();
+        if self.json {
+            let json = HeaderValue::from_static("application/json");
+            response.headers_mut().insert(header::CONTENT_TYPE, json);
+        }
         for name in self.accepted {
             response.headers_mut().append(
                 HeaderName::from_static(ACCEPTED_VERSIONS),

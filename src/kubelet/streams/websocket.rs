@@ -28,7 +28,7 @@ use super::size::Sizes;
 use super::spdy::connection::{INBOX, OUTBOX};
 use crate::clock;
 use framing::Input;
-pub(super) use framing::{Framing, REMOTE_COMMAND};
+pub(super) use framing::{Framing, PORT_FORWARD, REMOTE_COMMAND};
 
 /// Largest message a client may send.
 const MAX_MESSAGE: usize = 4 * 1024 * 1024;
@@ -243,7 +243,8 @@ where
     })
 }
 
-fn received(queue: queue::Receiver<Bytes>) -> impl Stream<Item = Bytes> + Send {
+/// What a client sends on a channel.
+pub(super) fn received(queue: queue::Receiver<Bytes>) -> impl Stream<Item = Bytes> + Send {
     stream::unfold(queue, |mut queue| async move {
         queue.recv().await.map(|data| (data, queue))
     })

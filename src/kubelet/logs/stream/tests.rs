@@ -84,6 +84,7 @@ impl PodLookup for Script {
         Some(PodEntry {
             uid: "u".to_owned(),
             group_id: Some("eci-1".to_owned()),
+            ip: None,
             containers: vec![container],
         })
     }

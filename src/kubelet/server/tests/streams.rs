@@ -1,10 +1,13 @@
-//! `exec` over TLS, as the API server asks for it (SPDY) and as other clients do (WebSocket).
+//! `exec`, `attach` and `portForward` over TLS, as the API server asks for it (SPDY) and as other clients do (WebSocket).
+
+use std::collections::HashMap;
 
 use bytes::Bytes;
 use futures::{SinkExt, StreamExt};
 use http::header;
 use reqwest::{Method, StatusCode, Upgraded};
 use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::Role;
@@ -282,7 +285,6 @@ async fn what_cannot_be_run_is_refused_as_a_kubelet_refuses_it() {
             500,
             "container not found (\"spark\")",
         ),
-        ("/exec/default/driver/spark?output=1", 400, "there is no command to run"),
     ] {
         assert_eq!(exec(path).await, (code, body.to_owned()), "{path}");
     }
@@ -306,10 +308,231 @@ async fn what_cannot_be_run_is_refused_as_a_kubelet_refuses_it() {
     .await;
     assert_eq!(too_long.status(), StatusCode::BAD_REQUEST);
     let text = too_long.text().await.expect("text");
+    let status: Value = serde_json::from_str(&text).expect("a Status");
+    assert_eq!((&status["kind"], &status["code"]), (&json!("Status"), &json!(400)));
+    let message = status["message"].as_str().unwrap_or_default();
     assert!(
-        text.starts_with("the command is too long for ECI") && !text.contains(&long),
+        message.starts_with("the command is too long for ECI") && !text.contains(&long),
         "{text}"
     );
+}
+
+#[tokio::test]
+async fn attach_follows_what_is_written_until_the_container_ends() {
+    let testee = Testee::start().await;
+    let path = "/attach/default/driver/spark?output=1&error=1";
+    let mut client = Client::connect(&testee, path, "v4.channel.k8s.io", &["error", "stdout", "stderr"]).await;
+    let write = |line: &str| testee.node.log.lock().expect("no panics").push_str(line);
+    until(|| *testee.node.reads.lock().expect("no panics") > 0).await;
+    write("2026-01-02T03:04:06Z two\n");
+    let Some(Frame::Data { data, .. }) = client.spdy.next().await else {
+        panic!("no line");
+    };
+    assert_eq!(&data[..], b"two\n", "what was there before is not shown");
+    *testee.node.state.lock().expect("no panics") = ContainerRun::Terminated;
+    assert_eq!(client.finish().await.status()["status"], "Success");
+}
+
+#[tokio::test]
+async fn attach_refuses_what_it_cannot_do() {
+    let testee = Testee::start().await;
+    for (path, code, text) in [
+        (
+            "/attach/default/driver/spark?input=1&output=1",
+            400,
+            "input is not possible",
+        ),
+        ("/attach/default/driver/spark", 400, "you must specify at least 1 of"),
+        ("/attach/default/nobody/spark?output=1", 404, "pod does not exist"),
+        (
+            "/attach/default/driver/late?output=1",
+            500,
+            "container late not found in pod driver_default",
+        ),
+    ] {
+        let versions = [("x-stream-protocol-version", "v4.channel.k8s.io")];
+        let response = request(&testee, path, "SPDY/3.1", &versions).await;
+        assert_eq!(response.status().as_u16(), code, "{path}");
+        let body = response.text().await.expect("text");
+        assert!(body.contains(text), "{body}");
+    }
+}
+
+/// A pod's program: it sends back what it gets, and then says goodbye.
+async fn echo() -> u16 {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("binds");
+    let port = listener.local_addr().expect("bound").port();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let (mut from, mut to) = stream.into_split();
+                let _ = tokio::io::copy(&mut from, &mut to).await;
+                let _ = to.write_all(b"bye").await;
+            });
+        }
+    });
+    port
+}
+
+async fn port_forward(testee: &Testee) -> SpdyClient<Upgraded> {
+    let versions = [("x-stream-protocol-version", "portforward.k8s.io")];
+    let response = request(testee, "/portForward/default/driver", "SPDY/3.1", &versions).await;
+    assert_eq!(response.status(), StatusCode::SWITCHING_PROTOCOLS);
+    SpdyClient::new(response.upgrade().await.expect("a connection"))
+}
+
+/// Opens the two streams of a connection, `id` and the next odd one.
+async fn open_pair(client: &mut SpdyClient<Upgraded>, id: u32, port: u16) {
+    let (port, request) = (port.to_string(), id.to_string());
+    for (id, kind) in [(id, "error"), (id + 2, "data")] {
+        let headers = [("streamtype", kind), ("port", &port), ("requestid", &request)];
+        client.open(id, &headers).await;
+    }
+}
+
+/// What comes on each stream until all of `ids` have ended; a reset stream ends with `!`.
+async fn received(client: &mut SpdyClient<Upgraded>, ids: &[u32]) -> HashMap<u32, String> {
+    let mut texts: HashMap<u32, String> = HashMap::new();
+    let mut open = ids.to_vec();
+    while !open.is_empty() {
+        match client.next().await {
+            Some(Frame::Data { id, fin, data }) => {
+                let text = texts.entry(id).or_default();
+                text.push_str(std::str::from_utf8(&data).expect("text"));
+                open.retain(|other| !fin || *other != id);
+            }
+            Some(Frame::RstStream { id, .. }) => {
+                texts.entry(id).or_default().push('!');
+                open.retain(|other| *other != id);
+            }
+            Some(Frame::SynReply { .. }) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    texts
+}
+
+fn data(id: u32, fin: bool, text: &'static str) -> Frame {
+    let data = Bytes::from_static(text.as_bytes());
+    Frame::Data { id, fin, data }
+}
+
+#[tokio::test]
+async fn connections_to_a_pod_are_forwarded_side_by_side_and_end_one_direction_at_a_time() {
+    let testee = Testee::start().await;
+    let port = echo().await;
+    let mut client = port_forward(&testee).await;
+    open_pair(&mut client, 1, port).await;
+    open_pair(&mut client, 5, port).await;
+    client.send(&data(7, false, "second ")).await;
+    client.send(&data(3, false, "first ")).await;
+    client.send(&data(7, true, "end ")).await;
+    let second = received(&mut client, &[5, 7]).await;
+    assert_eq!(second[&7], "second end bye");
+    client.send(&data(3, true, "end ")).await;
+    let first = received(&mut client, &[1, 3]).await;
+    let earlier = second.get(&3).cloned().unwrap_or_default();
+    assert_eq!(earlier + &first[&3], "first end bye");
+}
+
+#[tokio::test]
+async fn a_port_that_nobody_listens_on_is_an_error_of_its_connection_only() {
+    let testee = Testee::start().await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("binds");
+    let closed = listener.local_addr().expect("bound").port();
+    drop(listener);
+    let mut client = port_forward(&testee).await;
+    open_pair(&mut client, 1, closed).await;
+    let texts = received(&mut client, &[1, 3]).await;
+    let expected =
+        format!("error forwarding port {closed} to pod driver, uid u: cannot connect to 127.0.0.1:{closed}: ");
+    assert!(texts[&1].starts_with(&expected), "{texts:?}");
+    assert_eq!(texts[&3], "!", "data is reset");
+
+    open_pair(&mut client, 5, echo().await).await;
+    client.send(&data(7, true, "")).await;
+    assert_eq!(received(&mut client, &[5, 7]).await[&7], "bye");
+}
+
+#[tokio::test]
+async fn streams_that_belong_to_no_connection_are_reset() {
+    let testee = Testee::start().await;
+    let mut client = port_forward(&testee).await;
+    for (id, headers) in [
+        (1, &[("streamtype", "data")][..]),
+        (3, &[("streamtype", "data"), ("port", "0")]),
+        (5, &[("streamtype", "data"), ("port", "65536")]),
+        (7, &[("streamtype", "stdout"), ("port", "80")]),
+        (9, &[("port", "80")]),
+    ] {
+        client.open(id, headers).await;
+        assert_eq!(received(&mut client, &[id]).await[&id], "!", "{headers:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_forwarded_connection_ends_with_its_client() {
+    let testee = Testee::start().await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("binds");
+    let port = listener.local_addr().expect("bound").port();
+    for reset in [true, false] {
+        let mut client = port_forward(&testee).await;
+        open_pair(&mut client, 1, port).await;
+        let (mut pod, _) = listener.accept().await.expect("a connection");
+        if reset {
+            let status = crate::kubelet::streams::spdy::frame::Status::CANCEL;
+            client.send(&Frame::RstStream { id: 3, status }).await;
+        } else {
+            drop(client);
+        }
+        let mut rest = Vec::new();
+        let ended = timeout(Duration::from_secs(20), pod.read_to_end(&mut rest)).await;
+        assert!(ended.is_ok(), "the pod's side is closed");
+    }
+}
+
+#[tokio::test]
+async fn a_pod_that_cannot_be_reached_is_refused_as_a_kubelet_refuses_it() {
+    let testee = Testee::start().await;
+    let ask = |path: &'static str| {
+        let testee = &testee;
+        async move {
+            let versions = [("x-stream-protocol-version", "portforward.k8s.io")];
+            let response = request(testee, path, "SPDY/3.1", &versions).await;
+            (response.status().as_u16(), response.text().await.expect("text"))
+        }
+    };
+    let answer = |code, text: &str| (code, text.to_owned());
+    assert_eq!(
+        ask("/portForward/default/nobody").await,
+        answer(404, "pod does not exist")
+    );
+    assert_eq!(
+        ask("/portForward/default/driver/other").await,
+        answer(404, "pod not found")
+    );
+    *testee.node.state.lock().expect("no panics") = ContainerRun::Terminated;
+    assert_eq!(
+        ask("/portForward/default/driver").await,
+        answer(500, "pod not found (\"driver_default\")")
+    );
+}
+
+#[tokio::test]
+async fn ports_over_a_websocket_are_pairs_of_channels() {
+    let testee = Testee::start().await;
+    let port = echo().await;
+    let path = format!("/portForward/default/driver?port={port}");
+    let mut socket = websocket(&testee, &path, Some("v4.channel.k8s.io")).await;
+    for channel in [0, 1] {
+        let mut expected = vec![channel];
+        expected.extend(port.to_le_bytes());
+        let first = socket.next().await.expect("open").expect("a message");
+        assert_eq!(first, Message::binary(expected), "each channel begins with its port");
+    }
+    socket.send(Message::binary(&b"\x00hello"[..])).await.expect("open");
+    let echoed = socket.next().await.expect("open").expect("a message");
+    assert_eq!(echoed, Message::binary(&b"\x00hello"[..]));
 }
 
 async fn websocket(testee: &Testee, path: &str, offer: Option<&str>) -> WebSocketStream<Upgraded> {

@@ -54,6 +54,9 @@ pub(in crate::kubelet::streams) const REMOTE_COMMAND: [Framing; 6] = [
     },
 ];
 
+/// What is spoken for `port-forward`.
+pub(in crate::kubelet::streams) const PORT_FORWARD: [Framing; 3] = [framing(None), V4, V4_BASE64];
+
 /// First byte of a message that ends a channel.
 const CLOSE: u8 = 255;
 
@@ -125,6 +128,7 @@ mod tests {
             Some(Some("v5.channel.k8s.io"))
         );
         assert_eq!(name(&["chat"]), None);
+        assert_eq!(Framing::choose(&["channel.k8s.io"], &PORT_FORWARD), None);
     }
 
     #[test]
