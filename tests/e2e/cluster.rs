@@ -216,6 +216,7 @@ impl Cluster {
         }
         let _ = std::fs::read_to_string(self.state.join("config/agent-ip"))
             .is_ok_and(|ip| ip.trim() == AGENT_IP || blocking(CLUSTER_SH, &["restart", "agent", AGENT_IP]));
+        blocking("kubectl", &["uncordon", NODE]);
         steer("DELETE", "faults", "");
         steer("POST", "rights", r#"{"list": true, "allow": ["*"]}"#);
         steer("POST", "limits", r#"{"limits": "documented"}"#);

@@ -25,15 +25,15 @@ async fn a_drained_node_is_empty_and_takes_pods_again_when_it_is_uncordoned() {
     cluster.until("two ready pods", &deployment, ready).await;
     let before: Vec<String> = namespace.pods("app=web").await.iter().map(uid).collect();
 
-    kubectl(&[
-        "drain",
-        NODE,
+    // By force for what earlier tests left: pods without a controller, which are on their way out.
+    let options = [
         "--ignore-daemonsets",
         "--delete-emptydir-data",
+        "--force",
         "--timeout=100s",
-    ])
-    .await
-    .ok();
+    ];
+    let arguments: Vec<&str> = ["drain", NODE].into_iter().chain(options).collect();
+    kubectl(&arguments).await.ok();
     for pod in &before {
         let bills = cluster.cloud.bills_of_pod(pod).await;
         assert!(
