@@ -6,7 +6,8 @@
 #
 # VN_DEMO_MEANWHILE names a program to run in the cluster's environment once the job is
 # submitted, such as disrupt.sh; the demo fails if it does. VN_DEMO_LATE_CONFIG=1 lets the driver's
-# ConfigMap come a second after its pod (late_config.py). VN_DEMO_SPOT=1 makes executors spot groups.
+# ConfigMap come a second after its pod (late_config.py). VN_DEMO_SPOT=1 makes executors spot groups that are
+# evicted when their resources are taken back.
 #
 # stdout: `== counts ==`, `== timeline ==` and `== cost ==`, each with its table. Anything
 # else a person may want to know goes to stderr. Exit code 0: all of it is true.
@@ -55,7 +56,10 @@ submit() {
 	local -a more=()
 	server=$(submission_server)
 	[[ -z ${VN_DEMO_SPOT-} ]] ||
-		more+=(--conf spark.kubernetes.executor.annotation.k8s.aliyun.com/eci-spot-strategy=SpotAsPriceGo)
+		more+=(
+			--conf spark.kubernetes.executor.annotation.k8s.aliyun.com/eci-spot-strategy=SpotAsPriceGo
+			--conf spark.kubernetes.executor.annotation.k8s.aliyun.com/eci-spot-release-strategy=api-evict
+		)
 	# It has no need of its own address, which not every machine's name leads to. The keys
 	# of the store are a Secret: configuration ends up in a ConfigMap.
 	# shellcheck disable=SC2016 # expanded inside
