@@ -77,6 +77,9 @@ pub const CLIENT_TOKEN: &str = "k8s.aliyun.com/eci-client-token";
 /// Number of the create attempt in effect; written before any attempt but the first is made.
 pub const CREATE_ATTEMPT: &str = "k8s.aliyun.com/eci-create-attempt";
 
+/// What the files of a group with `eci-live-update` are: a digest, and when their tokens are due to be renewed.
+pub const LIVE_FILES: &str = "k8s.aliyun.com/eci-live-files";
+
 /// All annotations the agent writes: found on a pod, they say nothing about what its user wants.
 pub const WRITTEN: &[&str] = &[
     REQUEST_ID,
@@ -87,6 +90,7 @@ pub const WRITTEN: &[&str] = &[
     INSTANCE_ZONE,
     CLIENT_TOKEN,
     CREATE_ATTEMPT,
+    LIVE_FILES,
 ];
 
 #[cfg(test)]

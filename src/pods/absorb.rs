@@ -12,9 +12,10 @@ use provider::sizes::Size;
 use provider::status::reasons;
 
 use crate::pods::input::{
-    CreateOutcome, Created, DeleteOutcome, EvictOutcome, Failure, FindOutcome, Outcome, PublishOutcome,
+    CreateOutcome, Created, DeleteOutcome, EvictOutcome, Failure, FilesOutcome, FilesSent, FindOutcome, Outcome,
+    PublishOutcome,
 };
-use crate::pods::record::{DeleteAccepted, GroupState, Hold, Placed, PodRecord, Release};
+use crate::pods::record::{DeleteAccepted, Files, GroupState, Hold, Placed, PodRecord, Release};
 use crate::pods::trouble::{Trouble, TroubleKind, What};
 
 /// First look for a group whose create's outcome is not known.
@@ -27,6 +28,11 @@ const SEND_AGAIN: SignedDuration = SignedDuration::from_secs(180);
 
 /// An eviction that a disruption budget does not allow now is asked for again.
 const EVICT_AGAIN: Duration = Duration::from_secs(5);
+
+/// From a change of a ConfigMap or Secret to the look at the files made of it: longer than one read of it serves others.
+const LOOK_AT_FILES: Duration = Duration::from_secs(6);
+/// From a failure to the next look.
+const LOOK_AT_FILES_AGAIN: Duration = Duration::from_secs(30);
 
 /// What an effect's result taught, for logs, metrics and Events.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,6 +64,13 @@ pub enum Lesson {
     },
     /// ECI knows the group no more.
     GroupGone,
+    /// Files of the group were renewed.
+    FilesRenewed,
+    /// They could not be renewed: the group keeps the old ones for now.
+    FilesKept {
+        /// Why.
+        message: String,
+    },
     /// The pod is evicted, because its spot resources are taken back.
     Evicted,
     /// It cannot be evicted now.
@@ -88,6 +101,7 @@ pub fn absorb(record: &mut PodRecord, outcome: Outcome, now: Timestamp, jitter: 
         Outcome::Created(outcome) => absorb_create(record, outcome, now, jitter),
         Outcome::Found(outcome) => absorb_find(record, outcome, now, jitter),
         Outcome::GroupDeleted(result) => absorb_delete(record, result, now, jitter),
+        Outcome::FilesRenewed(outcome) => absorb_files(record, outcome, now),
         Outcome::Evicted(outcome) => absorb_eviction(record, outcome, now),
         Outcome::Published(outcome) => absorb_publish(record, outcome, now),
         Outcome::ObjectRemoved(Ok(())) => {
@@ -117,8 +131,16 @@ fn absorb_create(record: &mut PodRecord, outcome: CreateOutcome, now: Timestamp,
             asked,
             weakened,
             warnings,
+            files,
         }) => {
             record.has_group(id.clone(), attempt, now);
+            if let Some(FilesSent { digest, renew_at, .. }) = files {
+                record.rare.get_or_insert_default().files = Some(Files {
+                    digest: Some(digest),
+                    renew_at,
+                    ..Files::default()
+                });
+            }
             record.placed = Some(Placed { size });
             return Lesson::Created {
                 id,
@@ -310,6 +332,49 @@ pub fn absorb_release(record: &mut PodRecord, message: Box<str>, now: Timestamp)
     true
 }
 
+fn absorb_files(record: &mut PodRecord, outcome: FilesOutcome, now: Timestamp) -> Lesson {
+    let files = record.rare.get_or_insert_default().files.get_or_insert_default();
+    let again = Some(now + LOOK_AT_FILES_AGAIN);
+    match outcome {
+        FilesOutcome::Unneeded => {
+            files.look_at = None;
+            Lesson::Nothing
+        }
+        FilesOutcome::Current {
+            files: FilesSent { digest, renew_at, .. },
+            sent,
+        } => {
+            files.look_at = None;
+            // Tokens that were only minted to look are not those in the group.
+            if sent || files.digest.is_none() {
+                files.renew_at = renew_at;
+            }
+            files.written &= files.digest.as_deref() == Some(&*digest) && !sent;
+            files.digest = Some(digest);
+            if sent { Lesson::FilesRenewed } else { Lesson::Nothing }
+        }
+        FilesOutcome::Unreadable(failure) => {
+            files.look_at = again;
+            files.renew_at = files.renew_at.map(|at| at.max(now + LOOK_AT_FILES_AGAIN));
+            let what = "reading what the group's files come from";
+            Lesson::Failed { what, failure }
+        }
+        FilesOutcome::Cloud(Failure { message, .. }) => {
+            files.look_at = again;
+            files.renew_at = files.renew_at.map(|at| at.max(now + LOOK_AT_FILES_AGAIN));
+            Lesson::FilesKept { message }
+        }
+    }
+}
+
+/// Something that its files come from has changed: they are looked at once whoever reads it sees the change.
+pub fn absorb_source_change(record: &mut PodRecord, now: Timestamp) {
+    let files = record.rare.as_deref_mut().and_then(|rare| rare.files.as_mut());
+    if let Some(files) = files {
+        files.look_at = Some(now + LOOK_AT_FILES);
+    }
+}
+
 fn absorb_eviction(record: &mut PodRecord, outcome: EvictOutcome, now: Timestamp) -> Lesson {
     let release = record.rare.as_deref_mut().and_then(|rare| rare.release.as_mut());
     let again = Some(now + EVICT_AGAIN);
@@ -339,6 +404,11 @@ fn absorb_publish(record: &mut PodRecord, outcome: PublishOutcome, now: Timestam
             record.published.resource_version = written.resource_version;
             record.published.attempt = written.attempt;
             record.published.annotated |= written.annotated;
+            if written.files
+                && let Some(files) = record.rare.as_deref_mut().and_then(|rare| rare.files.as_mut())
+            {
+                files.written = true;
+            }
             record.facts.previous = written.previous;
             record.desired.finished |= written.finished;
             record.desired.was_running = written.running;

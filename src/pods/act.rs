@@ -1,30 +1,40 @@
 //! Carries out one decision: the only place from which pods and their groups are changed.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use eci::Client as EciClient;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, EvictParams, Patch, PatchParams, Preconditions};
 use kube::{Api, Resource as _};
+use provider::annotations;
 use provider::error::ErrorClass;
-use provider::mapping::{self, Settings};
+use provider::mapping::{self, LifeOptions, LiveFiles, Refs, Settings, Warning};
+use provider::request::{CreateContainerGroup, RestartPolicy};
 use provider::sizes::Size;
 use provider::status::{self, Phase, Previous};
 use provider::tags;
 use serde_json::value::RawValue;
 
 use crate::chain::chain;
+use crate::clock;
 use crate::pods::decide::Decision;
+use crate::pods::expiry;
 use crate::pods::input::{
-    CreateOutcome, Created, DeleteOutcome, EvictOutcome, Failure, FindOutcome, Outcome, PublishOutcome, Written,
+    CreateOutcome, Created, DeleteOutcome, EvictOutcome, Failure, FilesOutcome, FilesSent, FindOutcome, Outcome,
+    PublishOutcome, Written,
 };
+use crate::pods::live::Source;
 use crate::pods::publish;
 use crate::pods::record::PodRecord;
 use crate::pods::refs::RefsReader;
 use crate::pods::watch::{NodePod, WrittenPod};
+
+/// A token that ends sooner is worth a word where it is not renewed.
+const SHORT_LIVED: SignedDuration = SignedDuration::from_hours(24);
 
 /// What effects need.
 pub struct Effects {
@@ -75,6 +85,10 @@ impl Effects {
             Decision::DeleteGroup { id, force } => {
                 async move { Outcome::GroupDeleted(this.delete_group(&id, force).await) }.boxed()
             }
+            Decision::RenewFiles { id, known, tokens } => {
+                let attempt = record.published.attempt;
+                async move { Outcome::FilesRenewed(this.renew_files(&pod, attempt, &id, known, tokens).await) }.boxed()
+            }
             Decision::Evict => async move { Outcome::Evicted(this.evict(&pod).await) }.boxed(),
             Decision::Publish => {
                 let write = publish::prepare(record, now)?;
@@ -111,6 +125,8 @@ impl Effects {
             Ok(mapped) => mapped,
             Err(rejections) => return CreateOutcome::Rejected(rejections),
         };
+        let mut warnings = mapped.warnings;
+        let files = self.files_at_creation(&pod, &refs, &mapped.request, &mut warnings);
         drop((pod, refs));
         match self.eci.create_container_group(&mapped.request).await {
             Ok(created) => CreateOutcome::Created(Created {
@@ -121,7 +137,8 @@ impl Effects {
                     memory: mapped.asked.1,
                 },
                 weakened: mapped.weakened,
-                warnings: mapped.warnings,
+                warnings,
+                files,
             }),
             Err(error) => CreateOutcome::Cloud(error.into()),
         }
@@ -154,6 +171,86 @@ impl Effects {
             Ok(()) => Ok(DeleteOutcome::Accepted { force }),
             Err(error) if error.class() == ErrorClass::NotFound => Ok(DeleteOutcome::NotFound),
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What the group's files are, if they are to be renewed while it runs; else a word where that will be missed.
+    fn files_at_creation(
+        &self,
+        pod: &Pod,
+        refs: &Refs,
+        request: &CreateContainerGroup,
+        warnings: &mut Vec<Warning>,
+    ) -> Option<FilesSent> {
+        let (now, end) = (clock::now(), first_end(refs));
+        let wanted = LifeOptions::of(pod.metadata.annotations.as_ref().unwrap_or(&BTreeMap::new())).live_update;
+        if wanted && request.restart_policy != RestartPolicy::Never {
+            let digest = mapping::live_files(request.clone(), refs).digest;
+            return Some(self.files(pod, digest, end, now));
+        }
+        if wanted {
+            warnings.push(Warning {
+                field: format!("metadata.annotations[{}]", annotations::LIVE_UPDATE),
+                message:
+                    "the files of a group whose containers are never restarted are not renewed: that could end them"
+                        .to_owned(),
+            });
+        }
+        if let Some(end) = end.filter(|end| end.duration_since(now) < SHORT_LIVED) {
+            let minutes = end.duration_since(now).as_secs().max(0) / 60;
+            warnings.push(Warning {
+                field: "spec.volumes[*].projected.sources[*].serviceAccountToken".to_owned(),
+                message: format!(
+                    "the API server gives a token of {minutes} minutes, and files of a group are renewed only with annotation {}",
+                    annotations::LIVE_UPDATE
+                ),
+            });
+        }
+        None
+    }
+
+    fn files(&self, pod: &Pod, digest: String, end: Option<Timestamp>, now: Timestamp) -> FilesSent {
+        let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+        FilesSent {
+            digest: digest.into(),
+            renew_at: end.map(|end| expiry::renewal(end, now)),
+            sources: Source::all(namespace, &mapping::references(pod)),
+        }
+    }
+
+    /// Maps the pod anew and sends its files, if they are not what the group has.
+    async fn renew_files(
+        &self,
+        named: &Named,
+        attempt: u32,
+        id: &str,
+        known: Option<Box<str>>,
+        tokens: bool,
+    ) -> FilesOutcome {
+        let api: Api<Pod> = Api::namespaced(self.kube.clone(), &named.namespace);
+        let pod = match api.get_opt(&named.name).await {
+            Ok(Some(pod)) if pod.metadata.uid.as_deref() == Some(&named.uid) => pod,
+            Ok(_) => return FilesOutcome::Unneeded,
+            Err(error) => return FilesOutcome::Unreadable(chain(&error)),
+        };
+        let refs = match self.refs.read(&pod, &mapping::references(&pod)).await {
+            Ok(refs) => refs,
+            Err(error) => return FilesOutcome::Unreadable(chain(&error)),
+        };
+        let mapped = match mapping::map_candidate(&pod, &refs, &self.settings, attempt, attempt as usize) {
+            Ok(mapped) => mapped,
+            // As with a kubelet, files stay when what they come from goes.
+            Err(rejections) => return FilesOutcome::Unreadable(rejections.to_string()),
+        };
+        let (now, end) = (clock::now(), first_end(&refs));
+        let LiveFiles { volumes, digest } = mapping::live_files(mapped.request, &refs);
+        let send = tokens || known.is_some_and(|known| *known != *digest);
+        if send && let Err(error) = self.eci.update_files(id, &volumes).await {
+            return FilesOutcome::Cloud(error.into());
+        }
+        FilesOutcome::Current {
+            files: self.files(&pod, digest, end, now),
+            sent: send,
         }
     }
 
@@ -198,6 +295,7 @@ impl Effects {
                     resource_version: pod.resource_version(),
                     attempt: write.attempt,
                     annotated: write.annotated,
+                    files: write.files,
                     previous: Previous::of(&write.status),
                     finished: phase.is_some_and(Phase::is_terminal),
                     running: phase == Some(Phase::Running),
@@ -226,6 +324,11 @@ impl Effects {
             Err(error) => Err(chain(&error)),
         }
     }
+}
+
+/// When the first of the pod's tokens ends.
+fn first_end(refs: &Refs) -> Option<Timestamp> {
+    refs.tokens.values().filter_map(|token| expiry::of(&token.0)).min()
 }
 
 /// 404: no pod of that name. 409 or 422 on the UID: another one has the name now.

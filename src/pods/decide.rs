@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use provider::group::GroupStatus;
 
 use crate::pods::publish::{self, Publish};
 use crate::pods::record::{GroupState, PodRecord};
@@ -50,6 +51,15 @@ pub enum Decision {
         id: Arc<str>,
         /// Skip the grace period.
         force: bool,
+    },
+    /// See whether the files of its group are still what they come from, and renew them if not.
+    RenewFiles {
+        /// The group.
+        id: Arc<str>,
+        /// Digest of what it has; none = not known.
+        known: Option<Box<str>>,
+        /// Renew them in any case, because a token in them ends.
+        tokens: bool,
     },
     /// Ask the API server to evict it: a deletion that respects disruption budgets.
     Evict,
@@ -135,7 +145,25 @@ fn decide_running(record: &PodRecord, id: &Arc<str>, now: Timestamp) -> Decision
     if evict_at.is_some_and(|at| at <= now) {
         return Decision::Evict;
     }
-    publish_or_wait(record, now, [end_at, evict_at].into_iter().flatten().min())
+    let runs = record
+        .observed
+        .as_ref()
+        .is_some_and(|o| o.group.status == GroupStatus::Running);
+    let files_due = match record.files() {
+        _ if !runs || !record.renews_files() => None,
+        // An earlier agent made the group and did not get to say with what.
+        None => Some(now),
+        Some(files) => files.due(),
+    };
+    if files_due.is_some_and(|at| at <= now) {
+        let files = record.files();
+        return Decision::RenewFiles {
+            id: id.clone(),
+            known: files.and_then(|f| f.digest.clone()),
+            tokens: files.and_then(|f| f.renew_at).is_some_and(|at| at <= now),
+        };
+    }
+    publish_or_wait(record, now, [end_at, evict_at, files_due].into_iter().flatten().min())
 }
 
 fn decide_create(record: &PodRecord, attempt: u32, now: Timestamp) -> Decision {

@@ -13,6 +13,7 @@ use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::Api;
 use kube::api::PostParams;
+use provider::group::ContainerState;
 use provider::mapping::{Warning, Weakened};
 use provider::sizes::Size;
 use tokio::sync::mpsc;
@@ -33,6 +34,11 @@ pub const ROUNDED: &str = "AutoInstanceTypeMatch";
 
 /// Reason: a pod cannot be evicted now.
 pub const EVICTION_BLOCKED: &str = "EvictionBlocked";
+
+/// Reason: files of a running group were renewed.
+pub const FILES_RENEWED: &str = "FilesRenewed";
+/// Reason: they could not be.
+pub const FILES_KEPT: &str = "FilesNotRenewed";
 
 /// Name under which the agent reports.
 const CONTROLLER: &str = "virtual-node";
@@ -169,6 +175,42 @@ impl Notices {
         }
     }
 
+    /// Containers that cannot be started, in a kubelet's words; once for each container and reason.
+    pub fn start_problems(&self, record: &PodRecord) {
+        let Some(group) = record.observed.as_ref().map(|o| &o.group) else {
+            return;
+        };
+        for container in group.init_containers.iter().flatten().chain(&group.containers) {
+            let ContainerState::Waiting { reason, message } = &container.state else {
+                continue;
+            };
+            let (name, image) = (&container.name, &container.image);
+            let (weight, event, note) = match reason.as_str() {
+                "ErrImagePull" | "ErrImageNeverPull" | "InvalidImageName" | "ImageInspectError" => (
+                    Weight::Warning,
+                    "Failed",
+                    format!("Failed to pull image \"{image}\": {message}"),
+                ),
+                "ImagePullBackOff" => (Weight::Normal, "BackOff", format!("Back-off pulling image \"{image}\"")),
+                "CreateContainerError" | "CreateContainerConfigError" | "RunContainerError" => {
+                    (Weight::Warning, "Failed", format!("Error: {message}"))
+                }
+                "CrashLoopBackOff" => (
+                    Weight::Warning,
+                    "BackOff",
+                    format!(
+                        "Back-off restarting failed container {name} in pod {}",
+                        record.facts.name
+                    ),
+                ),
+                _ => continue,
+            };
+            if self.is_first(&(&*record.facts.uid, name, reason)) {
+                self.put(record, weight, event, note);
+            }
+        }
+    }
+
     /// ECI takes the group's spot resources back.
     pub fn release(&self, record: &PodRecord) {
         if let Some(release) = record.release() {
@@ -186,6 +228,20 @@ impl Notices {
         if self.is_first(&(&*record.facts.uid, EVICTION_BLOCKED)) {
             let note = format!("{message} Its container group ends at the announced time all the same.");
             self.put(record, Weight::Warning, EVICTION_BLOCKED, note);
+        }
+    }
+
+    /// Files of the group were renewed: its owner should know why containers may have been restarted.
+    pub fn files_renewed(&self, record: &PodRecord) {
+        let note = "the files of the container group were renewed, as the pod asks; ECI may restart containers that mount them";
+        self.put(record, Weight::Normal, FILES_RENEWED, note.to_owned());
+    }
+
+    /// The group keeps old files. Said once.
+    pub fn files_kept(&self, record: &PodRecord, message: &str) {
+        if self.is_first(&(&*record.facts.uid, FILES_KEPT)) {
+            let note = format!("the container group keeps its old files for now; it is tried again: {message}");
+            self.put(record, Weight::Warning, FILES_KEPT, note);
         }
     }
 

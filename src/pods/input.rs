@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use kube::runtime::watcher;
 use provider::error::ErrorClass;
 use provider::mapping::{Rejections, Warning, Weakened};
 use provider::sizes::Size;
 use provider::status::Previous;
 
+use crate::pods::live::Source;
 use crate::pods::record::Uid;
 use crate::pods::watch::NodePod;
 
@@ -18,6 +20,8 @@ pub enum Input {
     Pod(Box<watcher::Event<NodePod>>),
     /// These records were changed by an observation.
     Observed(Vec<Uid>),
+    /// Something that files of pods here come from has changed.
+    SourceChanged(Source),
     /// ECI has announced that it takes the spot resources of this pod's group back, in these words.
     Release(Uid, Box<str>),
     /// An effect ended.
@@ -33,12 +37,26 @@ pub enum Outcome {
     Found(FindOutcome),
     /// Of [`crate::pods::decide::Decision::DeleteGroup`].
     GroupDeleted(Result<DeleteOutcome, Failure>),
+    /// Of [`crate::pods::decide::Decision::RenewFiles`].
+    FilesRenewed(FilesOutcome),
     /// Of [`crate::pods::decide::Decision::Evict`].
     Evicted(EvictOutcome),
     /// Of [`crate::pods::decide::Decision::Publish`].
     Published(PublishOutcome),
     /// Of [`crate::pods::decide::Decision::RemoveObject`]; `Ok` also where it was gone already.
     ObjectRemoved(Result<(), String>),
+}
+
+impl Outcome {
+    /// The files of its group that it tells of, if they are to be renewed.
+    pub fn files_mut(&mut self) -> Option<&mut FilesSent> {
+        match self {
+            Self::Created(CreateOutcome::Created(created))
+            | Self::Found(FindOutcome::Resent(CreateOutcome::Created(created))) => created.files.as_mut(),
+            Self::FilesRenewed(FilesOutcome::Current { files, .. }) => Some(files),
+            _ => None,
+        }
+    }
 }
 
 /// A call to ECI that failed.
@@ -95,6 +113,8 @@ pub struct Created {
     pub weakened: Vec<Weakened>,
     /// Values beyond ECI's documented limits, and parts of the pod without effect.
     pub warnings: Vec<Warning>,
+    /// The files it was made with, if they are to be renewed while it runs.
+    pub files: Option<FilesSent>,
 }
 
 /// How a search by tag ended.
@@ -120,6 +140,35 @@ pub enum DeleteOutcome {
     },
     /// ECI knows no such group: it is gone.
     NotFound,
+}
+
+/// The files of a group.
+#[derive(Debug)]
+pub struct FilesSent {
+    /// Their digest.
+    pub digest: Box<str>,
+    /// When the first token in them is to be renewed.
+    pub renew_at: Option<Timestamp>,
+    /// What they come from.
+    pub sources: Vec<Source>,
+}
+
+/// How a look at a group's files ended.
+#[derive(Debug)]
+pub enum FilesOutcome {
+    /// The group has these.
+    Current {
+        /// What it has.
+        files: FilesSent,
+        /// Whether it had others before.
+        sent: bool,
+    },
+    /// What they come from is not there or could not be read: the group keeps what it has.
+    Unreadable(String),
+    /// ECI refused or failed.
+    Cloud(Failure),
+    /// The pod is gone or going.
+    Unneeded,
 }
 
 /// How a request for an eviction ended.
@@ -157,6 +206,8 @@ pub struct Written {
     pub attempt: u32,
     /// Whether the annotations of the group were written along.
     pub annotated: bool,
+    /// Whether the annotation of its files was.
+    pub files: bool,
     /// What was written, for the next status.
     pub previous: Previous,
     /// The phase written is Succeeded or Failed.

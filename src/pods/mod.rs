@@ -22,9 +22,11 @@ pub mod conditions;
 pub mod decide;
 pub mod desired;
 pub mod events;
+pub mod expiry;
 pub mod figures;
 pub mod fresh;
 pub mod input;
+pub mod live;
 mod lookup;
 #[cfg(test)]
 mod model;

@@ -15,10 +15,11 @@ use provider::request::RestartPolicy;
 use provider::sizes::Size;
 use provider::status::{ContainerFacts, PodFacts, Previous};
 
-use crate::pods::absorb::{absorb, absorb_release};
+use crate::pods::absorb::{absorb, absorb_release, absorb_source_change};
 use crate::pods::decide::{Decision, decide};
 use crate::pods::input::{
-    CreateOutcome, Created, DeleteOutcome, EvictOutcome, Failure, FindOutcome, Outcome, PublishOutcome, Written,
+    CreateOutcome, Created, DeleteOutcome, EvictOutcome, Failure, FilesOutcome, FilesSent, FindOutcome, Outcome,
+    PublishOutcome, Written,
 };
 use crate::pods::publish::{self, Write};
 use crate::pods::record::{Deletion, Desired, GroupState, Observed, PodRecord};
@@ -40,6 +41,8 @@ enum Step {
     GiveUp,
     /// The pod is changed in a way that the mapping sees.
     Change,
+    /// Something that the files of the group come from changes.
+    ChangeSource,
     /// ECI announces that it takes the group's resources back.
     Announce,
     /// ECI takes them back.
@@ -86,6 +89,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::GiveUp),
         1 => Just(Step::Change),
         1 => Just(Step::Announce),
+        1 => Just(Step::ChangeSource),
         1 => Just(Step::Reclaim),
         3 => Just(Step::Poll),
     ]
@@ -120,15 +124,20 @@ struct Kind {
     may_fail: bool,
     candidates: u16,
     deadline: Option<u16>,
+    live: bool,
+    never: bool,
 }
 
 fn kind() -> impl Strategy<Value = Kind> {
     let deadline = prop::option::weighted(0.3, 1u16..300);
-    (any::<bool>(), any::<bool>(), 1u16..4, deadline).prop_map(|(fail_fast, may_fail, candidates, deadline)| Kind {
+    let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
+    (flags, 1u16..4, deadline).prop_map(|((fail_fast, may_fail, live, never), candidates, deadline)| Kind {
         fail_fast,
-        may_fail,
+        may_fail: may_fail && never,
         candidates,
         deadline,
+        live,
+        never,
     })
 }
 
@@ -143,7 +152,11 @@ impl World {
             generation: None,
             created: Some(now),
             deletion_requested: false,
-            restart_policy: RestartPolicy::Always,
+            restart_policy: if kind.never {
+                RestartPolicy::Never
+            } else {
+                RestartPolicy::Always
+            },
             active_deadline_seconds: kind.deadline.map(i64::from),
             containers: vec![ContainerFacts {
                 name: "c".into(),
@@ -163,6 +176,7 @@ impl World {
                 } else {
                     FailStrategy::FailBack
                 },
+                live_update: kind.live,
                 ..LifeOptions::default()
             },
             ..Desired::default()
@@ -267,6 +281,7 @@ impl World {
                     asked: Size::default(),
                     weakened: Vec::new(),
                     warnings: Vec::new(),
+                    files: self.record.renews_files().then(|| files("0")),
                 })
             }
             Answer::Lost => {
@@ -303,6 +318,18 @@ impl World {
                     _ => FindOutcome::NotThere,
                 })
             }
+            Decision::RenewFiles { .. } => {
+                assert!(self.record.renews_files(), "its containers may not be restarted");
+                let running = self.groups.iter().any(|g| g.alive && g.status == GroupStatus::Running);
+                Outcome::FilesRenewed(match answer {
+                    Answer::Ok => FilesOutcome::Current {
+                        files: files("1"),
+                        sent: running,
+                    },
+                    Answer::Blind => FilesOutcome::Unreadable(String::new()),
+                    _ => FilesOutcome::Cloud(failed()),
+                })
+            }
             Decision::Evict => {
                 assert!(self.record.release().is_some(), "evicted without a reason");
                 if matches!(answer, Answer::Ok | Answer::Lost) {
@@ -323,6 +350,7 @@ impl World {
                         resource_version: 1,
                         attempt: write.attempt,
                         annotated: write.annotated,
+                        files: write.files,
                         previous: Previous::of(&write.status),
                         finished: matches!(write.status.phase.as_deref(), Some("Succeeded" | "Failed")),
                         running: write.status.phase.as_deref() == Some("Running"),
@@ -418,6 +446,7 @@ impl World {
                     self.record.trouble = None;
                 }
             }
+            Step::ChangeSource => absorb_source_change(&mut self.record, self.now),
             Step::Announce => {
                 absorb_release(&mut self.record, "soon".into(), self.now);
             }
@@ -433,6 +462,14 @@ impl World {
             self.consider();
         }
         assert!(self.alive() <= 1);
+    }
+}
+
+fn files(digest: &str) -> FilesSent {
+    FilesSent {
+        digest: digest.into(),
+        renew_at: None,
+        sources: Vec::new(),
     }
 }
 

@@ -43,6 +43,8 @@ pub struct Write {
     pub attempt: u32,
     /// Whether the annotations of the group are in it.
     pub annotated: bool,
+    /// Whether the annotation of its files is.
+    pub files: bool,
 }
 
 /// What the API server holds, as the watch shows it.
@@ -184,7 +186,9 @@ pub fn due(record: &PodRecord, now: Timestamp) -> Publish {
         return Publish::Nothing;
     };
     if status::fingerprint(&want) == record.published.fingerprint {
-        return Publish::Nothing;
+        // What its files are is needed by the next agent.
+        let files = record.files().is_some_and(|files| !files.written) && record.group_id().is_some();
+        return if files { Publish::Now } else { Publish::Nothing };
     }
     if want.phase.as_deref() != Some(Phase::Pending.as_str()) || record.news(now).is_some() {
         return Publish::Now;
@@ -204,9 +208,15 @@ pub fn due(record: &PodRecord, now: Timestamp) -> Publish {
 pub fn prepare(record: &PodRecord, now: Timestamp) -> Option<Write> {
     let status = wanted(record, now)?;
     let mut body = status::patch(&record.facts.uid, &status);
-    let (annotations, attempt, annotated) = written_back(record);
-    if !annotations.is_empty() {
-        body["metadata"]["annotations"] = Value::Object(annotations);
+    let (mut map, attempt, annotated) = written_back(record);
+    let files = record
+        .files()
+        .filter(|files| !files.written && record.group_id().is_some());
+    if let Some(files) = files {
+        map.insert(annotations::LIVE_FILES.to_owned(), json!(files.to_annotation()));
+    }
+    if !map.is_empty() {
+        body["metadata"]["annotations"] = Value::Object(map);
     }
     Some(Write {
         namespace: record.facts.namespace.to_string(),
@@ -215,6 +225,7 @@ pub fn prepare(record: &PodRecord, now: Timestamp) -> Option<Write> {
         status,
         attempt,
         annotated,
+        files: files.is_some(),
     })
 }
 

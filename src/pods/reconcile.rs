@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::clock;
-use crate::pods::absorb::{Lesson, absorb, absorb_release};
+use crate::pods::absorb::{Lesson, absorb, absorb_release, absorb_source_change};
 use crate::pods::act::Effects;
 use crate::pods::decide::{Decision, decide};
 use crate::pods::desired;
@@ -26,8 +26,9 @@ use crate::pods::events::Notices;
 use crate::pods::figures::Figures;
 use crate::pods::fresh::FreshPods;
 use crate::pods::input::{Input, Outcome};
+use crate::pods::live::LiveWatches;
 use crate::pods::publish;
-use crate::pods::record::{GroupState, PodRecord, Uid};
+use crate::pods::record::{Files, GroupState, PodRecord, Uid};
 use crate::pods::store::{Records, Store};
 use crate::pods::watch::NodePod;
 use crate::shutdown::Shutdown;
@@ -62,23 +63,26 @@ enum Kind {
     Publish,
     RemoveObject,
     Find,
+    RenewFiles,
     Create,
 }
 
 impl Kind {
     /// In the order in which they are started: what ends billing and what tells people comes first.
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::DeleteGroup,
         Self::Evict,
         Self::Publish,
         Self::RemoveObject,
         Self::Find,
+        Self::RenewFiles,
         Self::Create,
     ];
 
     fn of(decision: &Decision) -> Option<Self> {
         match decision {
             Decision::DeleteGroup { .. } => Some(Self::DeleteGroup),
+            Decision::RenewFiles { .. } => Some(Self::RenewFiles),
             Decision::Evict => Some(Self::Evict),
             Decision::Publish => Some(Self::Publish),
             Decision::RemoveObject => Some(Self::RemoveObject),
@@ -93,6 +97,7 @@ impl Kind {
             Outcome::Created(_) => Self::Create,
             Outcome::Found(_) => Self::Find,
             Outcome::GroupDeleted(_) => Self::DeleteGroup,
+            Outcome::FilesRenewed(_) => Self::RenewFiles,
             Outcome::Evicted(_) => Self::Evict,
             Outcome::Published(_) => Self::Publish,
             Outcome::ObjectRemoved(_) => Self::RemoveObject,
@@ -131,6 +136,7 @@ pub struct Reconciler {
     node_ip: Arc<str>,
     lanes: [Lane; Kind::ALL.len()],
     fresh: FreshPods,
+    live: LiveWatches,
     /// UIDs seen since the watch began its current list.
     listing: Option<std::collections::HashSet<Uid>>,
     /// Pods that may not have a group yet, by namespace and name; see [`Reconciler::must_wait`].
@@ -152,13 +158,14 @@ impl Reconciler {
     ) -> Self {
         let (schedule, due) = mpsc::unbounded_channel();
         let settings = effects.settings.clone();
+        let effects_client = effects.kube.clone();
         let node_ip = Arc::from(settings.node_ip.as_str());
         let lanes = Kind::ALL.map(|kind| {
             Lane::new(match kind {
                 Kind::Create => parallel.creates,
                 Kind::DeleteGroup => parallel.deletes,
                 Kind::Publish | Kind::RemoveObject => parallel.writes,
-                Kind::Find | Kind::Evict => 4,
+                Kind::Find | Kind::Evict | Kind::RenewFiles => 4,
             })
         });
         Self {
@@ -170,6 +177,7 @@ impl Reconciler {
             node_ip,
             lanes,
             fresh: FreshPods::default(),
+            live: LiveWatches::new(effects_client, inputs.clone()),
             listing: None,
             held: HashMap::new(),
             inputs,
@@ -228,6 +236,12 @@ impl Reconciler {
         match input {
             Input::Pod(event) => self.take_pod_event(*event, now, touched),
             Input::Observed(uids) => touched.extend(uids),
+            Input::SourceChanged(source) => {
+                for uid in self.live.pods_of(&source) {
+                    self.store.update(&uid, |record| absorb_source_change(record, now));
+                    touched.push(uid);
+                }
+            }
             Input::Release(uid, message) => {
                 self.store.update(&uid, |record| {
                     if absorb_release(record, message, now) {
@@ -341,6 +355,16 @@ impl Reconciler {
             record.published = publish::published(pod);
             record.owner = desired::owner(pod);
             record.requested = desired::requested_cpu(pod);
+            if let Some(files) = pod
+                .annotation(annotations::LIVE_FILES)
+                .filter(|_| record.renews_files())
+            {
+                // They may have changed while no agent looked.
+                record.rare.get_or_insert_default().files = Some(Files {
+                    look_at: Some(now),
+                    ..Files::parse(files)
+                });
+            }
             records.insert(uid.clone(), record);
             self.figures.pods("known", records.len());
         }
@@ -354,6 +378,9 @@ impl Reconciler {
         let decision = decide(record, now);
         if !matches!(record.group, GroupState::Unknown | GroupState::Absent { .. }) || record.desired.gone {
             self.fresh.remove(uid);
+        }
+        if record.desired.finished || record.desired.gone || record.desired.deletion.is_some() {
+            self.live.unfollow(uid);
         }
         if self.must_wait(&records, record, &decision) {
             self.fresh.remove(uid);
@@ -431,7 +458,10 @@ impl Reconciler {
         }
     }
 
-    fn take_outcome(&mut self, uid: &Uid, outcome: Outcome, now: Timestamp) {
+    fn take_outcome(&mut self, uid: &Uid, mut outcome: Outcome, now: Timestamp) {
+        if let Some(files) = outcome.files_mut() {
+            self.live.follow(uid, std::mem::take(&mut files.sources));
+        }
         let jitter = rand::random();
         self.store.update(uid, |record| {
             let lesson = absorb(record, outcome, now, jitter);
@@ -463,6 +493,14 @@ impl Reconciler {
             Lesson::GroupGone => {
                 tracing::info!(pod = %facts.name, namespace = %facts.namespace, uid = %uid, "the pod's container group is gone");
             }
+            Lesson::FilesRenewed => {
+                self.figures.decision("renew-files");
+                self.notices.files_renewed(record);
+            }
+            Lesson::FilesKept { message } => {
+                tracing::warn!(pod = %facts.name, namespace = %facts.namespace, uid = %uid, error = message, "renewing the group's files failed; will retry");
+                self.notices.files_kept(record, &message);
+            }
             Lesson::Evicted => {
                 tracing::info!(pod = %facts.name, namespace = %facts.namespace, uid = %uid, "evicted a pod whose spot resources are taken back");
                 self.figures.decision("evict");
@@ -475,6 +513,7 @@ impl Reconciler {
                 self.figures.status_patch("written");
                 // What keeps it waiting is told with the status that says so: once, and not when it was over in a moment.
                 self.notices.trouble(record, now);
+                self.notices.start_problems(record);
                 if began_to_run {
                     self.figures.running(facts.created, now);
                 }

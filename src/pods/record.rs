@@ -54,6 +54,46 @@ pub struct PodRecord {
 pub struct Rare {
     /// ECI has announced that it takes the group's spot resources back.
     pub release: Option<Release>,
+    /// The files of its group, if its user lets us renew them.
+    pub files: Option<Files>,
+}
+
+/// The files of a group that may be renewed while it runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Files {
+    /// Digest of what the group has; none = not known.
+    pub digest: Option<Box<str>>,
+    /// When its tokens are to be renewed.
+    pub renew_at: Option<Timestamp>,
+    /// When it is looked next whether what they come from has changed.
+    pub look_at: Option<Timestamp>,
+    /// Whether the pod's annotation says so.
+    pub written: bool,
+}
+
+impl Files {
+    /// What the annotation of a pod says of its group's files.
+    pub fn parse(annotation: &str) -> Self {
+        let (digest, renew_at) = annotation.split_once('/').unwrap_or((annotation, ""));
+        Self {
+            digest: Some(digest.into()),
+            renew_at: renew_at.parse().ok(),
+            look_at: None,
+            written: true,
+        }
+    }
+
+    /// The annotation.
+    pub fn to_annotation(&self) -> String {
+        let digest = self.digest.as_deref().unwrap_or_default();
+        let renew_at = self.renew_at.map(|at| at.to_string()).unwrap_or_default();
+        format!("{digest}/{renew_at}")
+    }
+
+    /// When something is to be done about them.
+    pub fn due(&self) -> Option<Timestamp> {
+        [self.look_at, self.renew_at].into_iter().flatten().min()
+    }
 }
 
 /// An announced release of spot resources.
@@ -269,6 +309,17 @@ impl PodRecord {
     /// The announced release of its group's spot resources.
     pub fn release(&self) -> Option<&Release> {
         self.rare.as_deref()?.release.as_ref()
+    }
+
+    /// What is known of its group's files, if its user lets us renew them.
+    pub fn files(&self) -> Option<&Files> {
+        self.rare.as_deref()?.files.as_ref()
+    }
+
+    /// Whether files of its group are renewed while it runs: its user allows what that may do to its containers, and they may be
+    /// started again.
+    pub fn renews_files(&self) -> bool {
+        self.desired.options.live_update && self.facts.restart_policy != RestartPolicy::Never
     }
 
     /// When `activeDeadlineSeconds` are over, counted as a kubelet does: from the pod's start on the node, whatever it waits for.

@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod endings;
 mod faults;
 mod giving_up;
 mod harness;

@@ -9,6 +9,8 @@ pub enum Action {
     CreateContainerGroup,
     /// Deletes a group.
     DeleteContainerGroup,
+    /// Changes a group that runs.
+    UpdateContainerGroup,
     /// Reads groups in full.
     DescribeContainerGroups,
     /// Reads the status of groups, cheaply.
@@ -29,9 +31,10 @@ pub enum Action {
 
 impl Action {
     /// All of them, in the order of declaration.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::CreateContainerGroup,
         Self::DeleteContainerGroup,
+        Self::UpdateContainerGroup,
         Self::DescribeContainerGroups,
         Self::DescribeContainerGroupStatus,
         Self::DescribeContainerGroupEvents,
@@ -47,6 +50,7 @@ impl Action {
         match self {
             Self::CreateContainerGroup => "CreateContainerGroup",
             Self::DeleteContainerGroup => "DeleteContainerGroup",
+            Self::UpdateContainerGroup => "UpdateContainerGroup",
             Self::DescribeContainerGroups => "DescribeContainerGroups",
             Self::DescribeContainerGroupStatus => "DescribeContainerGroupStatus",
             Self::DescribeContainerGroupEvents => "DescribeContainerGroupEvents",
@@ -66,13 +70,17 @@ impl Action {
     /// Whether a request can have an effect. Of one that cannot, no outcome is unknown: it just failed. (A command is not run
     /// before somebody connects to it.)
     pub(crate) fn has_effect(self) -> bool {
-        matches!(self, Self::CreateContainerGroup | Self::DeleteContainerGroup)
+        matches!(
+            self,
+            Self::CreateContainerGroup | Self::DeleteContainerGroup | Self::UpdateContainerGroup
+        )
     }
 
     /// Whether a request names an existing group, so that "not found" can mean that group.
     pub(crate) fn names_a_group(self) -> bool {
         match self {
             Self::DeleteContainerGroup
+            | Self::UpdateContainerGroup
             | Self::DescribeContainerLog
             | Self::ExecContainerCommand
             | Self::DescribeContainerGroups

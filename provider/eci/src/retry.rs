@@ -69,7 +69,8 @@ impl RetryPolicies {
     pub fn of(&self, action: Action) -> &RetryPolicy {
         match action {
             Action::CreateContainerGroup => &self.create,
-            Action::DeleteContainerGroup => &self.delete,
+            // Both may be sent twice without harm.
+            Action::DeleteContainerGroup | Action::UpdateContainerGroup => &self.delete,
             Action::DescribeContainerGroups
             | Action::DescribeContainerGroupStatus
             | Action::DescribeContainerGroupEvents

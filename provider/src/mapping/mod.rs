@@ -13,6 +13,7 @@ mod env;
 mod expand;
 mod files;
 mod limits;
+mod live;
 mod names;
 mod network;
 mod options;
@@ -30,6 +31,7 @@ mod volumes;
 use k8s_openapi::api::core::v1::Pod;
 
 pub use self::candidates::{Candidate, Spec, candidates};
+pub use self::live::{LiveFiles, live_files};
 pub use self::options::{FailStrategy, LIFE_ANNOTATIONS, LifeOptions, SpotRelease};
 use self::pod::Context;
 pub use self::references::{Ref, References, Refs, TokenRef, references};

@@ -8,7 +8,7 @@ mod container;
 mod volume;
 mod writer;
 
-use crate::request::{CreateContainerGroup, Dns};
+use crate::request::{CreateContainerGroup, Dns, Volume};
 
 use writer::{Writer, decimal};
 
@@ -25,6 +25,21 @@ pub fn create_form(request: &CreateContainerGroup) -> String {
     visit(request, |key, value| {
         form.append_pair(key, value);
     });
+    form.finish()
+}
+
+/// An update of a running group that replaces files of its ConfigFile volumes, and leaves all else as it is, as an
+/// `application/x-www-form-urlencoded` body. Files are found by volume and path; one that is left out stays.
+pub fn update_files_form(region_id: &str, group_id: &str, volumes: &[Volume]) -> String {
+    let mut form = form_urlencoded::Serializer::new(String::with_capacity(4096));
+    let mut sink = |key: &str, value: &str| {
+        form.append_pair(key, value);
+    };
+    let w = &mut Writer::new(&mut sink);
+    w.put("RegionId", region_id);
+    w.put("ContainerGroupId", group_id);
+    w.put("UpdateType", "IncrementalUpdate");
+    w.list("Volume", volumes, volume::put);
     form.finish()
 }
 

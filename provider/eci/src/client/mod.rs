@@ -17,7 +17,7 @@ use bytes::Bytes;
 use provider::error::ErrorClass;
 use provider::group::ObservedGroup;
 use provider::params;
-use provider::request::CreateContainerGroup;
+use provider::request::{CreateContainerGroup, Volume};
 use provider::response::{
     CreateAnswer, EventsAnswer, GroupEvents, GroupsAnswer, LogAnswer, Price, PriceAnswer, Region, RegionsAnswer,
     StatusAnswer, Usage, UsageAnswer,
@@ -158,6 +158,17 @@ impl Client {
             params.push(("Force".to_owned(), "true".to_owned()));
         }
         self.ask(Action::DeleteContainerGroup, &params).await.map(drop)
+    }
+
+    /// Replaces files of a running group's ConfigFile volumes. ECI may restart containers that mount them.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such group; `Permanent` also where the group is in a state that allows no update now.
+    pub async fn update_files(&self, id: &str, volumes: &[Volume]) -> Result<(), Error> {
+        let body = params::update_files_form(&self.region, id, volumes);
+        // ECI's words may repeat what was sent: no message of an answer is kept.
+        let hide = |message: &mut String| message.clear();
+        self.call(Action::UpdateContainerGroup, body, hide).await.map(drop)
     }
 
     /// Reads one page of statuses, its records not yet decoded.

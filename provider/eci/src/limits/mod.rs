@@ -97,8 +97,11 @@ fn documented(action: Action) -> Rate {
             per_minute: 1000,
             burst: 100,
         },
-        // ListUsage has no documented limit; the lowest one of a reading call is assumed.
-        Action::DescribeContainerLog | Action::ExecContainerCommand | Action::ListUsage => Rate {
+        // ListUsage has no documented limit; the lowest one of a reading call is assumed. Of two figures for updates the lower.
+        Action::UpdateContainerGroup
+        | Action::DescribeContainerLog
+        | Action::ExecContainerCommand
+        | Action::ListUsage => Rate {
             per_minute: 500,
             burst: 50,
         },
