@@ -26,7 +26,7 @@ use crate::pods::cloud_state::CloudState;
 use crate::pods::figures::Figures;
 use crate::pods::input::Input;
 use crate::pods::patience::Patience;
-use crate::pods::record::{GroupState, Uid};
+use crate::pods::record::{GroupState, PodRecord, Uid};
 use crate::pods::store::{Records, Store};
 use crate::shutdown::Shutdown;
 
@@ -75,9 +75,14 @@ impl Poller {
     /// Polls until shutdown.
     pub async fn run(self, shutdown: Shutdown) {
         let by_id = async {
+            let mut initialized = Instant::now();
             loop {
                 let began = Instant::now();
-                let calls = self.poll_motion().await;
+                let mut calls = self.poll_motion().await;
+                if initialized.elapsed() >= CHANGES_PERIOD {
+                    calls += self.poll_initializing().await;
+                    initialized = began;
+                }
                 let pace = self
                     .calls_per_second
                     .map_or(Duration::ZERO, |r| Duration::from_secs_f64(calls as f64 / r));
@@ -160,6 +165,24 @@ impl Poller {
             .await;
         drop(round);
         calls
+    }
+
+    /// Asks for the init containers of groups in motion that are not through with them: the cheap call's records do not
+    /// change with them. Returns the number of calls.
+    async fn poll_initializing(&self) -> usize {
+        let initializing: Vec<Uid> = {
+            let records = self.store.lock();
+            records
+                .moving(clock::now())
+                .filter(|(_, record)| needs_full_observation(record))
+                .map(|(uid, _)| uid.clone())
+                .collect()
+        };
+        let changed = self.complete(&initializing).await;
+        if !changed.is_empty() {
+            let _ = self.inputs.send(Input::Observed(changed)).await;
+        }
+        initializing.len().div_ceil(IDS_PER_CALL)
     }
 
     /// Takes the answer for `asked`. A group that was deleted and that an answer showing another of ours lacks is gone.
@@ -396,21 +419,19 @@ impl Poller {
         let _ = self.inputs.send(Input::Observed(touched)).await;
     }
 
-    /// Reads the init containers of those groups that have any still at work: only the full call reports them.
-    async fn complete(&self, touched: &[Uid]) {
+    /// Reads the init containers of those groups that have any still at work: only the full call reports them. Returns
+    /// the records that this changed.
+    async fn complete(&self, touched: &[Uid]) -> Vec<Uid> {
         let ids: Vec<String> = {
             let records = self.store.lock();
             touched
                 .iter()
                 .filter_map(|uid| records.get(uid))
-                .filter(|r| {
-                    r.observed
-                        .as_ref()
-                        .is_some_and(|o| status::needs_full_observation(&o.group, &r.facts))
-                })
+                .filter(|record| needs_full_observation(record))
                 .filter_map(|r| r.group_id().map(|id| id.to_string()))
                 .collect()
         };
+        let mut changed = Vec::new();
         for ids in ids.chunks(IDS_PER_CALL) {
             let query = GroupQuery {
                 ids: ids.to_vec(),
@@ -423,15 +444,19 @@ impl Poller {
                         let Some(uid) = records.uid_of_group(&group.id).cloned() else {
                             continue;
                         };
-                        records.update(&uid, |record| {
-                            if let Some(observed) = &mut record.observed {
-                                observed.group.init_containers = group.init_containers;
-                            }
-                        });
+                        if records.observe_init_containers(&uid, group.init_containers, clock::now()) {
+                            changed.push(uid);
+                        }
                     }
                 }
                 Err(error) => self.cloud.failed(&error),
             }
         }
+        changed
     }
+}
+
+fn needs_full_observation(record: &PodRecord) -> bool {
+    let observed = record.observed.as_ref();
+    observed.is_some_and(|o| status::needs_full_observation(&o.group, &record.facts))
 }

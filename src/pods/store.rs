@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use jiff::{SignedDuration, Timestamp};
-use provider::group::{GroupStatus, ObservedGroup};
+use provider::group::{GroupStatus, ObservedContainer, ObservedGroup};
 use provider::status::conditions::Kind;
 use provider::units::MilliCpu;
 use tokio::sync::Notify;
@@ -190,6 +190,37 @@ impl Records {
             }
         }
         (moving, ending)
+    }
+
+    /// Records of groups whose state may change soon and that nobody deletes.
+    pub fn moving(&self, now: Timestamp) -> impl Iterator<Item = (&Uid, &PodRecord)> {
+        self.motion.iter().filter_map(move |uid| {
+            let record = self.by_uid.get(uid)?;
+            let GroupState::Present {
+                since, delete: None, ..
+            } = &record.group
+            else {
+                return None;
+            };
+            let last = record.observed.as_ref().map_or(*since, |o| o.changed.max(*since));
+            (now.duration_since(last) < MOTION_PATIENCE).then_some((uid, &**record))
+        })
+    }
+
+    /// Takes what the full call said of the init containers of `uid`; tells whether it differs from what was known.
+    pub fn observe_init_containers(&mut self, uid: &str, seen: Option<Vec<ObservedContainer>>, now: Timestamp) -> bool {
+        self.update(uid, |record| {
+            let Some(observed) = &mut record.observed else {
+                return false;
+            };
+            let differs = observed.group.init_containers != seen;
+            if differs {
+                observed.group.init_containers = seen;
+                observed.changed = now;
+            }
+            differs
+        })
+        .unwrap_or(false)
     }
 
     /// A group that was seen and that nobody deletes: an answer that should show it and does not is none to be trusted.

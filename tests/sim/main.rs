@@ -9,6 +9,7 @@ mod endings;
 mod faults;
 mod giving_up;
 mod harness;
+mod init;
 mod life;
 mod restart;
 mod steering;

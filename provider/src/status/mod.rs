@@ -22,7 +22,7 @@ pub use self::fingerprint::fingerprint;
 pub use self::patch::patch;
 pub use self::phase::Phase;
 pub use self::previous::{Previous, PreviousCondition, PreviousContainer, PreviousEnd, PreviousState};
-use crate::group::{GroupStatus, ObservedContainer, ObservedGroup};
+use crate::group::{ContainerState, GroupStatus, ObservedContainer, ObservedGroup};
 use crate::request::RestartPolicy;
 
 /// The status of the pod whose group is `group`. `now` becomes the time of changes that nobody recorded.
@@ -182,20 +182,28 @@ pub fn refused_status(facts: &PodFacts, reason: &str, message: &str, now: Timest
     .assemble()
 }
 
-/// Whether the cheap status call is not enough to tell the pod's status: it lacks a container, or it lacks the init
-/// containers while they may still matter.
+/// Whether the cheap status call is not enough to tell the pod's status: it lacks a container, or init containers, which
+/// it never reports, had not all ended well when they were last heard of. Never heard of, they matter until a main
+/// container has started, for that means that they have.
 pub fn needs_full_observation(group: &ObservedGroup, facts: &PodFacts) -> bool {
     if matches!(group.status, GroupStatus::Scheduling | GroupStatus::ScheduleFailed) {
         return false;
     }
     let seen = |name: &str| group.containers.iter().find(|container| container.name == name);
     let lacks_one = facts.containers.iter().any(|container| seen(&container.name).is_none());
-    let none_started = !group.containers.iter().any(ran);
-    lacks_one || (!facts.init_containers.is_empty() && group.init_containers.is_none() && none_started)
+    let initializing = match &group.init_containers {
+        Some(known) => !known.iter().all(|init| ended_well(&init.state)),
+        None => !facts.init_containers.is_empty() && !group.containers.iter().any(ran),
+    };
+    lacks_one || initializing
+}
+
+fn ended_well(state: &ContainerState) -> bool {
+    matches!(state, ContainerState::Terminated { exit_code: 0, .. })
 }
 
 fn ran(container: &ObservedContainer) -> bool {
-    !matches!(container.state, crate::group::ContainerState::Waiting { .. }) || container.last_state.is_some()
+    !matches!(container.state, ContainerState::Waiting { .. }) || container.last_state.is_some()
 }
 
 /// The pod's reason and message, from the group's state.
@@ -272,7 +280,10 @@ impl View<'_> {
 
     fn init_containers(&self, facts: &PodFacts, main: &[ContainerStatus]) -> Vec<ContainerStatus> {
         let observed = self.observed.and_then(|group| group.init_containers.as_deref());
-        // ECI starts nothing before every init container has ended well, so a call that leaves them out need not say so.
+        // ECI starts nothing before every init container has ended well, so a call that leaves them out need not say so, and
+        // what was heard of them before is over.
+        let all_ended = |seen: &[ObservedContainer]| seen.iter().all(|init| ended_well(&init.state));
+        let observed = observed.filter(|seen| all_ended(seen) || !main.iter().any(container::has_started));
         let passed = observed.is_none() && main.iter().any(container::has_started);
         let unrecorded = if passed { Unrecorded::Succeeded } else { self.unrecorded };
         self.statuses(
