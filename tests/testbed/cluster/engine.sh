@@ -57,6 +57,8 @@ start_engine() {
 		start_docker
 		return
 	fi
+	# With a longer one podman's cleanup of containers that ended fails, and says so nowhere.
+	((${#ENGINE} + 4 <= 50)) || die "podman's folder $ENGINE/run is longer than 50 characters: choose a shorter VN_TESTBED or VN_STATE"
 	mkdir -p "$ENGINE"/{storage,run,tmp,networks,volumes}
 	cat >"$ENGINE/containers.conf" <<-TOML
 		[containers]
@@ -140,12 +142,18 @@ with_engine() {
 		CONTAINERS_REGISTRIES_CONF=$ENGINE/registries.conf "$@"
 }
 
-podman() { with_engine inside podman "$@"; }
+# By way of env: from inside a plain name would be this function again.
+podman() { with_engine inside env podman "$@"; }
 
-# load_image ARCHIVE: loads a Docker archive into the engine (and the worker), and prints the
-# names of what was in it.
+has_engine() { [[ -d $ENGINE ]]; }
+
+# load_image ARCHIVE: loads a Docker archive into the engine and the worker, whichever there are, and
+# prints the names of what was in it.
 load_image() {
-	! has_worker || load_worker_image "$1" >/dev/null
+	if has_worker; then
+		load_worker_image "$1" >/dev/null
+		has_engine || return 0
+	fi
 	if is_external || docker_engine; then
 		curl --silent --show-error --fail --unix-socket "$(engine_socket)" --header 'Content-Type: application/x-tar' \
 			--data-binary "@$1" http://docker/v1.41/images/load | jq -r '.stream // .error'

@@ -10,28 +10,20 @@ HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source "$HERE/../../lib.sh"
 # shellcheck source=tests/testbed/image/archive.sh
 source "$HERE/../archive.sh"
+# shellcheck source=tests/testbed/image/busybox/root.sh
+source "$HERE/root.sh"
 
 PATH_ENV='"Env":["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]'
 
 # build: fills $CACHED_OUT with busybox.tar.
 build() {
-	local work root applet
+	local work root
 	work=$(mktemp -d)
 	# shellcheck disable=SC2064 # the folder's name is known now
 	trap "rm -rf '$work'" EXIT
-	(cd "$work" && apt-get download busybox-static)
-	dpkg-deb --extract "$work"/busybox-static_*.deb "$work/deb"
 	root=$work/root
-	mkdir -p "$root"/{bin,dev,etc,proc,root,run,sys,usr,var}
-	mkdir -m 1777 "$root/tmp"
-	cp "$work/deb/bin/busybox" "$root/bin/busybox"
-	"$root/bin/busybox" --list | while read -r applet; do
-		[[ $applet == busybox ]] || ln -s busybox "$root/bin/$applet"
-	done
-	ln -s ../bin "$root/usr/bin"
+	busybox_root "$root"
 	install -m 755 "$HERE/pause" "$root/pause"
-	printf 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n' >"$root/etc/passwd"
-	printf 'root:x:0:\nnogroup:x:65534:\n' >"$root/etc/group"
 	chown -R 0:0 "$root"
 
 	layer "$root" "$work/layer.tar"
@@ -40,7 +32,6 @@ build() {
 		localhost/virtual-node/busybox:1 "{$PATH_ENV,\"Cmd\":[\"sh\"]}"
 }
 
-need_command dpkg-deb 'the testbed needs Debian or a relative of it'
 entry=$(cached --text 'making the busybox and pause images' --key "$(uname -m)" \
 	busybox-image "$HERE" "$HERE/../archive.sh" -- build)
 printf '%s/busybox.tar\n' "$entry"
