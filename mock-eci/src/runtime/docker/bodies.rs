@@ -42,7 +42,6 @@ impl Frame<'_> {
         let spec = self.spec;
         let mut host = HostConfig {
             network_mode: Some(network.to_owned()),
-            extra_hosts: Some(extra_hosts(spec)),
             mounts: Some(files::pause_mounts(self.id, spec)),
             sysctls: Some(spec.sysctls.iter().cloned().collect()),
             ipc_mode: Some("shareable".to_owned()),
@@ -99,6 +98,7 @@ impl Frame<'_> {
             path => path,
         };
         mounts.push(volumes.termination(self.id, &container.name, message_path));
+        mounts.extend(volumes.hosts(self.id, &container.mounts));
         let size = effective_size(self.spec.size, container.size);
         let memory = at_least(MIN_MEMORY, size.memory_mib << 20);
         let cpu_quota = at_least(
@@ -144,7 +144,8 @@ impl Frame<'_> {
         })
     }
 
-    fn host_name(&self) -> &str {
+    /// The host name of every container.
+    pub(super) fn host_name(&self) -> &str {
         let name = &self.spec.host_name;
         let end = (0..=name.len().min(MAX_HOST_NAME))
             .rev()
@@ -177,18 +178,6 @@ fn at_least(least: i64, limit: u64) -> i64 {
         0 => 0,
         limit => limit.max(least),
     }
-}
-
-fn extra_hosts(spec: &GroupSpec) -> Vec<String> {
-    let line = |alias: &crate::spec::HostAlias| {
-        let ip = alias.ip;
-        alias
-            .host_names
-            .iter()
-            .map(move |name| format!("{name}:{ip}"))
-            .collect::<Vec<_>>()
-    };
-    spec.host_aliases.iter().flat_map(line).collect()
 }
 
 fn env(variable: &EnvVar, ip: IpAddr) -> String {
@@ -236,7 +225,7 @@ pub(super) fn root_refused(container: &ContainerSpec, image_user: &str) -> Optio
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spec::{HostAlias, Secret, Security};
+    use crate::spec::{Secret, Security};
 
     const IP: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 88, 0, 7));
 
@@ -387,10 +376,6 @@ mod tests {
                 searches: vec!["default.svc.cluster.local".into()],
                 options: vec![("ndots".into(), "5".into()), ("rotate".into(), String::new())],
             },
-            host_aliases: vec![HostAlias {
-                ip: IP,
-                host_names: vec!["a".into(), "b".into()],
-            }],
             ..Default::default()
         };
         let frame = Frame {
@@ -403,7 +388,6 @@ mod tests {
         assert_eq!(made.hostname, Some("a".repeat(62)));
         let host = made.host_config.expect("host config");
         assert_eq!(host.dns_options, Some(vec!["ndots:5".into(), "rotate".into()]));
-        assert_eq!(host.extra_hosts, Some(vec!["a:10.88.0.7".into(), "b:10.88.0.7".into()]));
         assert_eq!(host.network_mode.as_deref(), Some("eci"));
         assert_eq!(host.cap_add, Some(vec!["NET_ADMIN".into()]));
     }

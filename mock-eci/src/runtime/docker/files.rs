@@ -7,6 +7,7 @@
 //! ```text
 //! /group/record            the domain's record, for adoption
 //! /group/spec.json         the group's spec, for adoption
+//! /group/hosts             the hosts file of all containers
 //! /group/volumes/<i>/…     the i-th volume of the group
 //! /group/termination/<c>   termination message of container c
 //! ```
@@ -37,6 +38,9 @@ const MEMORY_ROOT: &str = "/memory";
 const RECORD: &str = "record";
 /// The group's spec within the volume.
 const SPEC: &str = "spec.json";
+/// The hosts file within the volume, and where containers have it.
+const HOSTS: &str = "hosts";
+const HOSTS_PATH: &str = "/etc/hosts";
 /// Bytes of a page where podman is common.
 const PAGE: u64 = 4096;
 /// Longest termination message, as the kubelet has it.
@@ -264,6 +268,13 @@ pub(super) fn stale_files(old: &GroupSpec, new: &GroupSpec) -> Vec<String> {
     (0..old.volumes.len()).flat_map(of_volume).collect()
 }
 
+/// An archive for [`ROOT`] with the hosts file; it names the group's address, so it comes after the network.
+pub(super) fn hosts_archive(text: &str) -> io::Result<Vec<u8>> {
+    let mut archive = Archive::new();
+    archive.file(HOSTS, 0o644, text.as_bytes())?;
+    archive.finish()
+}
+
 /// An archive for [`ROOT`] that replaces the record.
 pub(super) fn record_archive(record: &Record) -> io::Result<Vec<u8>> {
     let mut archive = Archive::new();
@@ -387,6 +398,12 @@ impl Volumes {
     pub(super) fn termination(&self, group: &GroupId, container: &str, target: &str) -> EngineMount {
         let path = format!("termination/{container}");
         self.part(names::volume(group), 0, &path, target, false)
+    }
+
+    /// The mount of the group's hosts file; none where the container brings one.
+    pub(super) fn hosts(&self, group: &GroupId, mounts: &[Mount]) -> Option<EngineMount> {
+        let own = mounts.iter().any(|mount| mount.path == HOSTS_PATH);
+        (!own).then(|| self.part(names::volume(group), 0, HOSTS, HOSTS_PATH, false))
     }
 
     fn part(&self, name: String, nth: usize, path: &str, target: &str, read_only: bool) -> EngineMount {

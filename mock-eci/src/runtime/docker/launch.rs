@@ -9,7 +9,7 @@ use super::{
     engine::EngineError,
     files::{self, Volumes},
     group::{Group, Sandbox},
-    images, names,
+    hosts, images, names,
 };
 use crate::{
     runtime::{Record, RuntimeEventKind},
@@ -64,6 +64,9 @@ pub(super) async fn launch(group: &Group, record: &Record, stop: &CancellationTo
     let network = &group.shared.config.network;
     let ip = address(&found, network)
         .ok_or_else(|| LaunchError::Failed(format!("the engine gave {pause} no address in network {network:?}")))?;
+    let hosts = hosts::file(ip, group.frame().host_name(), &group.spec.host_aliases);
+    let archive = files::hosts_archive(&hosts).map_err(packed)?;
+    group.engine().upload(&pause, files::ROOT, archive).await?;
     for route in &group.shared.config.routes {
         go_on()?;
         add_route(group, &pause, &route.destination, &route.gateway.to_string()).await?;

@@ -20,6 +20,7 @@ mod files;
 mod group;
 mod handlers;
 mod history;
+mod hosts;
 mod images;
 mod launch;
 mod logfile;
