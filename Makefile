@@ -6,10 +6,10 @@ SCRIPTS = $(shell git ls-files --cached --others --exclude-standard '*.sh' .ci/r
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup check unit properties sim engine engine-docker e2e endurance sdk sdk-java spark test test-long fuzz bench bench-mock deny up down exec load demo
+.PHONY: help setup check unit properties sim engine engine-docker e2e endurance conformance conformance-short sdk sdk-java spark test test-long fuzz bench bench-mock deny up down exec load demo
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # --- checks and suites; docs/testing.md says what each is for and may take ---
 
@@ -61,6 +61,16 @@ engine-docker: ## the same on Docker instead of podman
 	VN_ENGINE=docker $(TESTBED)/with-cluster.sh engine-docker engine env MOCK_ECI_TEST_NETWORK=eci \
 		cargo test --locked --offline -p mock-eci --features docker-tests --test docker -- --test-threads=6
 
+conformance: ## Kubernetes' node conformance tests against the virtual node and a real kubelet; renews the table in docs/conformance.md
+	tests/conformance/run.sh kubelet
+	tests/conformance/run.sh ours
+	tests/conformance/report.py --doc docs/conformance.md
+
+conformance-short: export OUT := $(CURDIR)/target/conformance-short
+conformance-short: ## a dozen of them that are quick, against the virtual node
+	tests/conformance/run.sh ours --short
+	tests/conformance/report.py --out "$$OUT" --all-pass
+
 sdk: ## mock-eci against the official SDKs (Python, Go) and their examples
 	tests/sdk/run.sh
 
@@ -71,10 +81,10 @@ spark: ## Spark WordCount as in the demo, while the agent is killed and moved; c
 	$(TESTBED)/demo/suite.sh
 
 test: setup ## all suites: what CI runs
-	@tests/suites.sh check unit sim sdk engine e2e spark
+	@tests/suites.sh check unit sim sdk engine e2e conformance-short spark
 
 test-long: setup ## all suites, and the long ones
-	@tests/suites.sh check unit sim sdk engine e2e spark endurance engine-docker properties sdk-java fuzz demo bench
+	@tests/suites.sh check unit sim sdk engine e2e conformance-short spark conformance endurance engine-docker properties sdk-java fuzz demo bench
 
 fuzz: ## mock-eci against made-up input: each target (or TARGETS='params …') for MINUTES=10; KEEP=1 renews the corpus
 	@MINUTES="$${MINUTES:-10}" mock-eci/fuzz/run.sh $(TARGETS)

@@ -20,11 +20,11 @@ for suite; do
 	rows+=("$suite $result $took")
 done
 
-printf '\n%-10s %-8s %8s %6s\n' suite result seconds share
+printf '\n%-17s %-8s %8s %6s\n' suite result seconds share
 for row in "${rows[@]}"; do
 	read -r suite result took <<<"$row"
-	printf '%-10s %-8s %8d %5d%%\n' "$suite" "$result" "$took" $((total > 0 ? took * 100 / total : 0))
+	printf '%-17s %-8s %8d %5d%%\n' "$suite" "$result" "$took" $((total > 0 ? took * 100 / total : 0))
 done
-printf '%-10s %-8s %8d\n\n' total '' "$total"
+printf '%-17s %-8s %8d\n\n' total '' "$total"
 printf 'suites: %d passed, %d failed\n' "$passed" "$failed"
 ((failed == 0))
