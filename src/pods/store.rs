@@ -223,11 +223,14 @@ impl Records {
         .unwrap_or(false)
     }
 
-    /// A group that was seen and that nobody deletes: an answer that should show it and does not is none to be trusted.
+    /// A group that was seen and that nobody is about to delete: an answer that should show it and does not is none to be
+    /// trusted.
     pub fn witness(&self) -> Option<&Arc<str>> {
         let mut records = self.by_uid.values();
         records.find_map(|record| match &record.group {
-            GroupState::Present { id, delete: None, .. } if record.observed.is_some() && !record.group_ended() => {
+            GroupState::Present { id, delete: None, .. }
+                if record.observed.is_some() && !record.group_ended() && !record.busy =>
+            {
                 Some(id)
             }
             _ => None,
