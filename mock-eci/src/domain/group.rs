@@ -9,6 +9,7 @@ use super::{
     container::{Container, Context},
     events::{Detail, GroupEvents, Source},
     lifecycle::{Progress, Status},
+    switches::Switches,
 };
 use crate::{
     runtime,
@@ -149,7 +150,7 @@ impl Group {
         Some(Context {
             policy: spec.restart_policy,
             is_init: index < inits,
-            ending: self.is_ending(),
+            ending: self.is_ending() || (self.is_sidecar(index) && self.is_over_but_for_sidecars()),
             has_readiness_probe: container.readiness_probe.is_some(),
             name: &container.name,
             image: &container.image,
@@ -188,6 +189,36 @@ impl Group {
         }
     }
 
+    /// Whether a container, by index, is a sidecar.
+    pub fn is_sidecar(&self, index: usize) -> bool {
+        index >= self.spec.init_containers.len()
+            && self
+                .container_spec(index)
+                .is_some_and(|spec| Switches::of(spec).sidecar)
+    }
+
+    /// Whether it has containers other than sidecars, and all of them have ended for good.
+    pub fn is_over_but_for_sidecars(&self) -> bool {
+        let mut others = self.apps().filter(|(spec, _)| !Switches::of(spec).sidecar).peekable();
+        others.peek().is_some() && others.all(|(_, container)| container.ended().is_some())
+    }
+
+    /// Whether its containers end in an order.
+    pub fn ends_in_order(&self) -> bool {
+        self.apps().any(|(spec, _)| Switches::of(spec).exit != 0)
+    }
+
+    /// Names of the containers to end next: those that run and have the highest exit priority of all that run.
+    pub fn next_to_end(&self) -> Vec<String> {
+        let running = || {
+            let apps = self.apps().filter(|(_, container)| container.is_running());
+            apps.map(|(spec, _)| (Switches::of(spec).exit, spec.name.as_str()))
+        };
+        let first = running().map(|(exit, _)| exit).max();
+        let next = running().filter(|(exit, _)| Some(*exit) == first);
+        next.map(|(_, name)| name.to_owned()).collect()
+    }
+
     /// How far its containers are.
     pub fn progress(&self) -> Progress {
         if self.change.is_some() {
@@ -202,10 +233,13 @@ impl Group {
         }
         let mut success = true;
         let (mut all_started, mut all_ended) = (true, true);
-        for (_, container) in self.apps() {
+        let over = self.is_over_but_for_sidecars();
+        for (spec, container) in self.apps() {
             all_started &= container.ever_started;
             match container.ended() {
                 Some(ok) => success &= ok,
+                // A sidecar that does not run is not started any more.
+                None if over && container.is_quiet() && Switches::of(spec).sidecar => {}
                 None => all_ended = false,
             }
         }
@@ -216,18 +250,43 @@ impl Group {
         }
     }
 
-    /// The containers to start next: the first init container that has not succeeded, or all containers once none is left.
-    pub fn next_to_start(&self) -> std::ops::Range<usize> {
+    /// Whether all init containers have succeeded.
+    pub fn is_initialized(&self) -> bool {
+        self.inits().all(|(_, container)| container.ended() == Some(true))
+    }
+
+    /// The containers to start next: the first init container that has not succeeded; once none is left, all containers that
+    /// need not wait for one of a higher launch priority.
+    pub fn next_to_start(&self) -> Vec<usize> {
         let inits = self.spec.init_containers.len();
-        match self.inits().position(|(_, c)| c.ended() != Some(true)) {
-            Some(index) => index..index + 1,
-            None => inits..self.containers.len(),
+        if let Some(index) = self.inits().position(|(_, c)| c.ended() != Some(true)) {
+            return vec![index];
         }
+        let passed = |spec: &ContainerSpec, container: &Container| {
+            let started = container.ever_started && spec.readiness_probe.is_none();
+            started || container.ready || container.ended().is_some()
+        };
+        let bar = self
+            .apps()
+            .filter(|(spec, container)| !passed(spec, container))
+            .map(|(spec, _)| Switches::of(spec).launch)
+            .max();
+        let launch = |spec| Some(Switches::of(spec).launch);
+        let next = self.apps().zip(inits..).filter(|((spec, _), _)| launch(spec) >= bar);
+        next.map(|(_, index)| index).collect()
+    }
+
+    /// Whether containers wait for others of a higher launch priority.
+    pub fn waits_for_others(&self) -> bool {
+        self.is_initialized() && self.apps().any(|(_, container)| container.awaiting)
     }
 
     /// Whether all containers run and are ready.
     pub fn all_ready(&self) -> bool {
-        !self.status.is_final() && self.apps().all(|(_, c)| c.ready && c.is_running())
+        let ready = |(spec, container): (&ContainerSpec, &Container)| {
+            (container.ready && container.is_running()) || Switches::of(spec).ignore_ready
+        };
+        !self.status.is_final() && self.apps().all(ready)
     }
 
     /// What to keep with the runtime, to know the group again after a restart.

@@ -22,5 +22,6 @@ pub mod size;
 pub mod spot;
 pub mod state;
 pub mod stock;
+pub mod switches;
 pub mod tokens;
 pub mod update;

@@ -30,6 +30,7 @@ mod resources;
 mod scale;
 mod scenarios;
 mod secrets;
+mod sidecars;
 mod signatures;
 mod sockets;
 mod steering;

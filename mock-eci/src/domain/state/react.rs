@@ -1,7 +1,7 @@
 //! Where events become changes: what a runtime reports, timers that are due, and deletes go through the tables of
 //! [`lifecycle`] and [`container`](crate::domain::container), and what those say is done.
 
-use std::{ops::Range, time::Duration};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -12,8 +12,9 @@ use crate::{
         events::{Detail, Source},
         group::{Ending, Group},
         lifecycle::{self, Effect, Event, Status},
+        switches::Switches,
     },
-    runtime::{ContainerEvent, Runtime, RuntimeEvent, RuntimeEventKind},
+    runtime::{ContainerEvent, Exit, Runtime, RuntimeEvent, RuntimeEventKind},
     spec::{ContainerSpec, GroupId, GroupSpec},
     timers::after,
 };
@@ -77,8 +78,9 @@ impl State {
             return self.on_leaving_event(id, name, instance, event, at, runtime);
         };
         note_container_event(group, index, &event, at);
-        let crashed = matches!(event, ContainerEvent::Exited(_));
+        let exited = matches!(event, ContainerEvent::Exited(_));
         let spec = group.spec.clone();
+        let event = overlooked(&spec, index, event);
         let Some(context) = group.context(&spec, id.as_str(), index) else {
             return;
         };
@@ -87,14 +89,15 @@ impl State {
         let ran = container.is_running();
         let restart = container.apply(event, instance, at, context);
         // Its start was under way when it was told to make room.
-        let unwanted = container.makes_room() && container.is_running() && !ran;
+        let began = container.is_running() && !ran;
+        let unwanted = container.makes_room() && began;
         let pull_failed = container.is_waiting_for(ERR_IMAGE_PULL);
         match restart {
             Some(Restart { instance, after: wait }) if pull_failed => {
                 let timer = Timer::PullBackOff(id.clone(), name.into(), instance);
                 self.timers.add(after(at, wait / 2), timer);
             }
-            Some(Restart { after: wait, .. }) if crashed && !wait.is_zero() => {
+            Some(Restart { after: wait, .. }) if exited && !wait.is_zero() => {
                 group
                     .events
                     .add(Source::Agent, true, "BackOff", Detail::Container(index), at);
@@ -106,10 +109,10 @@ impl State {
             group.readiness = (ready, at);
         }
         let init_done = context.is_init && group.containers[index].ended() == Some(true) && !group.is_ending();
-        let next = group.next_to_start();
-        if init_done && next.start >= spec.init_containers.len() {
+        if init_done && group.is_initialized() {
             group.initialized_at = Some(at);
         }
+        let sidecars = sidecars_to_end(group, index, exited, began, at);
         let (progress, changing) = (group.progress(), group.change.is_some());
         if let Some(Restart { instance, after: wait }) = restart.filter(|r| !r.after.is_zero()) {
             group.containers[index].back_off(instance);
@@ -132,8 +135,32 @@ impl State {
         if let Some(Restart { instance, .. }) = restart.filter(|r| r.after.is_zero()) {
             self.start(id, index, instance, runtime);
         }
-        if init_done && !changing {
+        for sidecar in sidecars {
+            runtime.stop_container(id, &sidecar, spec.termination_grace);
+        }
+        let Some(group) = self.groups.get(id) else { return };
+        let in_order = group.status == Status::Terminating && !group.forced && group.ends_in_order();
+        if exited && in_order {
+            self.end_next(id, runtime);
+        } else if !changing && (init_done || group.waits_for_others()) {
+            let next = group.next_to_start();
             self.start_containers(id, next, runtime);
+        }
+    }
+
+    /// Ends the containers of the highest exit priority; when none runs any more, all that is left.
+    fn end_next(&mut self, id: &GroupId, runtime: &dyn Runtime) {
+        let Some(group) = self.groups.get(id) else { return };
+        let grace = group.spec.termination_grace;
+        // One whose start is under way is in no order.
+        let settled = group.containers.iter().all(|c| c.is_quiet() || c.is_running());
+        match group.next_to_end() {
+            next if settled && !next.is_empty() => {
+                for name in next {
+                    runtime.stop_container(id, &name, grace);
+                }
+            }
+            _ => runtime.stop(id, grace),
         }
     }
 
@@ -209,7 +236,7 @@ impl State {
             return self.step(id, Event::LaunchFailed, now, runtime);
         }
         let spec = group.spec.clone();
-        let inits_done = group.inits().all(|(_, c)| c.ended() == Some(true));
+        let inits_done = group.is_initialized();
         let mut start = Vec::new();
         for index in 0..group.containers.len() {
             let Some(context) = group.context(&spec, id.as_str(), index) else {
@@ -239,13 +266,19 @@ impl State {
                 _ => {}
             }
         }
-        // Init containers go one by one: only the first one that is not done may start.
+        // Init containers go one by one: only the first one that is not done may start. Containers that were started before do
+        // not wait for others again.
         let next = group.next_to_start();
-        start.retain(|(index, _)| *index >= spec.init_containers.len() || next.contains(index));
+        let inits = spec.init_containers.len();
+        start.retain(|(index, _)| next.contains(index) || (*index >= inits && !group.containers[*index].awaiting));
         group.readiness = (group.all_ready(), now);
+        let sidecars = end_sidecars(group, now);
         let progress = group.progress();
         self.touch(id, now);
         self.step(id, Event::Progress(progress), now, runtime);
+        for sidecar in sidecars {
+            runtime.stop_container(id, &sidecar, spec.termination_grace);
+        }
         for (index, instance) in start {
             self.start(id, index, instance, runtime);
         }
@@ -375,7 +408,11 @@ impl State {
                 group.containers.iter_mut().for_each(Container::give_up);
                 group.change = None;
                 note_killing(group, at);
-                runtime.stop(id, grace);
+                if !group.forced && group.ends_in_order() {
+                    self.end_next(id, runtime);
+                } else {
+                    runtime.stop(id, grace);
+                }
             }
             Effect::Kill => {
                 if let Some(group) = self.groups.get_mut(id) {
@@ -393,7 +430,7 @@ impl State {
     }
 
     /// Starts those of these containers that wait for it.
-    pub(super) fn start_containers(&mut self, id: &GroupId, indexes: Range<usize>, runtime: &dyn Runtime) {
+    pub(super) fn start_containers(&mut self, id: &GroupId, indexes: Vec<usize>, runtime: &dyn Runtime) {
         for index in indexes {
             let container = self.groups.get(id).and_then(|g| g.containers.get(index));
             if let Some(instance) = container.filter(|c| c.awaiting).map(|c| c.instance) {
@@ -441,6 +478,53 @@ impl State {
             self.touch(id, now);
         }
     }
+}
+
+/// An end that does not count is one that went well, and says how it really was.
+fn overlooked(spec: &GroupSpec, index: usize, event: ContainerEvent) -> ContainerEvent {
+    let ignores = || spec_of(spec, index).is_some_and(|container| Switches::of(container).ignore_exit_code);
+    match event {
+        ContainerEvent::Exited(exit) if exit.code != 0 && index >= spec.init_containers.len() && ignores() => {
+            let Exit { code, message, .. } = exit;
+            ContainerEvent::Exited(Exit {
+                message: format!("exit code {code} is ignored; {message}"),
+                ..Exit::default()
+            })
+        }
+        other => other,
+    }
+}
+
+/// Names of the sidecars to end, now that the container at `index` has ended or begun: all that run when the last other
+/// container has ended for good, and those whose start came too late for that.
+fn sidecars_to_end(group: &mut Group, index: usize, exited: bool, began: bool, at: Timestamp) -> Vec<String> {
+    let is_sidecar = group.is_sidecar(index);
+    if (exited && !is_sidecar) || (began && is_sidecar) {
+        end_sidecars(group, at)
+    } else {
+        Vec::new()
+    }
+}
+
+/// Names of the sidecars to end, if nothing else is left.
+fn end_sidecars(group: &mut Group, at: Timestamp) -> Vec<String> {
+    if group.is_ending() || group.change.is_some() || !group.is_over_but_for_sidecars() {
+        return Vec::new();
+    }
+    let mut running = Vec::new();
+    for index in 0..group.containers.len() {
+        if !group.is_sidecar(index) {
+            continue;
+        }
+        group.containers[index].give_up();
+        if group.containers[index].is_running() {
+            group
+                .events
+                .add(Source::Agent, false, "Killing", Detail::Container(index), at);
+            running.extend(group.container_spec(index).map(|spec| spec.name.clone()));
+        }
+    }
+    running
 }
 
 /// What was asked for of a container, by index.
