@@ -5,6 +5,8 @@
 
 use jiff::Timestamp;
 
+use crate::written_back::Whereabouts;
+
 /// `Status` of a group. Unknown words are kept, so that a new one is visible and never mistaken for a known one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum GroupStatus {
@@ -72,6 +74,8 @@ pub struct ObservedGroup {
     pub pod_ip: Option<String>,
     /// `ZoneId`; only the full call has it.
     pub zone_id: Option<String>,
+    /// Where it is and what it is made of; only the full call has it.
+    pub whereabouts: Option<Box<Whereabouts>>,
     /// vCPU and GiB bought; only the full call has them.
     pub size: Option<(f64, f64)>,
     /// Tags as key and value. The cheap call has none, but its `uuid`: see [`Self::uuid`].

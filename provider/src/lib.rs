@@ -23,3 +23,4 @@ pub mod status;
 pub mod tags;
 pub mod token;
 pub mod units;
+pub mod written_back;

@@ -77,6 +77,23 @@ pub fn fit(cpu: MilliCpu, memory: MiB, prices: &PriceList) -> Option<Size> {
         .min_by_key(|size| prices.cost(*size, 1))
 }
 
+/// What to tell the owner of a pod that gets `bought` for what it `asked`; `None` = it gets what it asked for. The difference
+/// is billed.
+pub fn rounding(asked: Size, bought: Size) -> Option<String> {
+    match asked {
+        same if same == bought => None,
+        Size {
+            cpu: MilliCpu(0),
+            memory: MiB(0),
+        } => Some(format!(
+            "asked for nothing; ECI then gives and bills {bought}. Smaller ones are cheaper: set requests"
+        )),
+        _ => Some(format!(
+            "asked for {asked}; ECI sells and bills {bought}, the cheapest that holds it"
+        )),
+    }
+}
+
 /// What an ECS instance type of the usual form has (`ecs.c6.xlarge`: family `c` with 2 GiB per vCPU, 4 vCPU), so far as its
 /// name says; `None` for others, such as those with GPUs. ECI's own answer has the last word.
 pub fn of_instance_type(name: &str) -> Option<Size> {
@@ -167,6 +184,21 @@ mod tests {
                 memory: gib(2)
             })
         );
+    }
+
+    #[test]
+    fn rounding_is_told_when_it_costs() {
+        let size = |cpu, memory| Size {
+            cpu: MilliCpu(cpu),
+            memory: MiB(memory),
+        };
+        assert_eq!(rounding(size(2000, 4096), size(2000, 4096)), None);
+        let told = |asked, bought| rounding(asked, bought).expect("told");
+        assert_eq!(
+            told(size(4000, 9011), size(4000, 16 << 10)),
+            "asked for 4 vCPU / 8.7998046875 GiB; ECI sells and bills 4 vCPU / 16 GiB, the cheapest that holds it"
+        );
+        assert!(told(size(0, 0), DEFAULT).starts_with("asked for nothing"));
     }
 
     #[test]

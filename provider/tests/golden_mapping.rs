@@ -9,8 +9,12 @@ use std::path::Path;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use golden_support::{cases, compare, read};
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
-use provider::mapping::{self, Candidate, References, Refs, Rejections, ServiceVips, Settings, Spec, Unenforceable};
+use k8s_openapi::Metadata;
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolume, PersistentVolumeClaim, Pod, Secret};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use provider::mapping::{
+    self, Candidate, References, Refs, Rejections, ServiceLink, ServicePort, ServiceVips, Settings, Spec, Unenforceable,
+};
 use provider::params::create_params;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -20,6 +24,33 @@ use serde_json::{Value, json};
 struct RefsFile {
     config_maps: Vec<ConfigMap>,
     secrets: Vec<Secret>,
+    claims: Vec<PersistentVolumeClaim>,
+    volumes: Vec<PersistentVolume>,
+    services: Vec<ServiceFile>,
+}
+
+#[derive(Clone, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ServiceFile {
+    name: String,
+    cluster_ip: String,
+    /// Name and number, TCP.
+    ports: BTreeMap<String, u16>,
+}
+
+impl From<&ServiceFile> for ServiceLink {
+    fn from(file: &ServiceFile) -> Self {
+        let ports = file.ports.iter().map(|(name, port)| ServicePort {
+            name: name.clone(),
+            port: *port,
+            protocol: "TCP".to_owned(),
+        });
+        Self {
+            name: file.name.clone(),
+            cluster_ip: file.cluster_ip.clone(),
+            ports: ports.collect(),
+        }
+    }
 }
 
 /// What a case changes of [`usual`].
@@ -88,7 +119,7 @@ fn run(dir: &Path) -> Option<String> {
         settings.cluster_dns.clear();
     }
     let references = mapping::references(&pod);
-    let refs = fetched(&references, objects, !changes.no_tokens);
+    let refs = fetched(&references, &objects, !changes.no_tokens);
     match mapping::map_candidate(&pod, &refs, &settings, changes.attempt, changes.candidate) {
         Ok(mapped) => {
             let notes = |notes: Vec<(&str, &str)>| {
@@ -140,27 +171,23 @@ fn candidate_text(candidate: &Candidate) -> String {
 }
 
 /// What an agent that reads `references` finds: the objects of the case, and nothing else.
-fn fetched(references: &References, objects: RefsFile, tokens: bool) -> Refs {
-    let config_maps: BTreeMap<_, _> = objects
-        .config_maps
-        .into_iter()
-        .filter_map(|object| Some((object.metadata.name.clone()?, object)))
-        .collect();
-    let secrets: BTreeMap<_, _> = objects
-        .secrets
-        .into_iter()
-        .filter_map(|object| Some((object.metadata.name.clone()?, object)))
-        .collect();
-    let names =
-        |refs: &std::collections::BTreeSet<mapping::Ref>| refs.iter().map(|r| r.name.clone()).collect::<Vec<_>>();
-    Refs {
-        config_maps: names(&references.config_maps)
-            .into_iter()
-            .map(|name| (name.clone(), config_maps.get(&name).cloned()))
+fn fetched(references: &References, objects: &RefsFile, tokens: bool) -> Refs {
+    fn find<K: Metadata<Ty = ObjectMeta> + Clone>(objects: &[K], name: &str) -> Option<K> {
+        let mut objects = objects.iter();
+        objects
+            .find(|object| object.metadata().name.as_deref() == Some(name))
+            .cloned()
+    }
+    let mut refs = Refs {
+        config_maps: references
+            .config_maps
+            .iter()
+            .map(|r| (r.name.clone(), find(&objects.config_maps, &r.name)))
             .collect(),
-        secrets: names(&references.secrets)
-            .into_iter()
-            .map(|name| (name.clone(), secrets.get(&name).cloned()))
+        secrets: references
+            .secrets
+            .iter()
+            .map(|r| (r.name.clone(), find(&objects.secrets, &r.name)))
             .collect(),
         tokens: references
             .tokens
@@ -168,7 +195,33 @@ fn fetched(references: &References, objects: RefsFile, tokens: bool) -> Refs {
             .filter(|_| tokens)
             .map(|token| (token.clone(), format!("TOKEN of {} s", token.expiration_seconds).into()))
             .collect(),
+        claims: references
+            .claims
+            .iter()
+            .map(|name| (name.clone(), find(&objects.claims, name)))
+            .collect(),
+        services: objects
+            .services
+            .iter()
+            .filter(|_| references.services)
+            .map(ServiceLink::from)
+            .collect(),
+        ..Refs::default()
+    };
+    for name in refs.volumes_to_read() {
+        refs.volumes.insert(name.clone(), find(&objects.volumes, &name));
     }
+    for (namespace, name) in refs.volume_secrets_to_read() {
+        let there: Vec<Secret> = objects
+            .secrets
+            .iter()
+            .filter(|secret| secret.metadata.namespace.as_ref() == Some(&namespace))
+            .cloned()
+            .collect();
+        let found = find(&there, &name);
+        refs.volume_secrets.insert((namespace, name), found);
+    }
+    refs
 }
 
 fn references_json(references: &References) -> Value {
@@ -188,7 +241,11 @@ fn references_json(references: &References) -> Value {
             )
         })
         .collect();
-    json!({ "configMaps": names(&references.config_maps), "secrets": names(&references.secrets), "tokens": tokens })
+    let mut all = json!({ "configMaps": names(&references.config_maps), "secrets": names(&references.secrets), "tokens": tokens });
+    if !references.claims.is_empty() {
+        all["claims"] = json!(references.claims);
+    }
+    all
 }
 
 fn rejections_json(rejections: &Rejections) -> Value {

@@ -138,6 +138,7 @@ fn refs_for(pod: &Pod, present: bool) -> Refs {
             .filter(|_| present)
             .map(|one| (one.clone(), NEEDLE.into()))
             .collect(),
+        ..Refs::default()
     }
 }
 
@@ -245,6 +246,7 @@ fn any_group() -> impl Strategy<Value = ObservedGroup> {
         status: GroupStatus::parse(word),
         pod_ip: ip.then(|| "10.0.0.9".to_owned()),
         zone_id: None,
+        whereabouts: None,
         size: None,
         tags: Vec::new(),
         uuid: None,
@@ -262,6 +264,7 @@ fn facts(restart_policy: RestartPolicy, init: bool) -> PodFacts {
         name: name.into(),
         image: "image".into(),
         readiness_probe: name == "b",
+        sidecar: false,
     };
     PodFacts {
         uid: "u".into(),

@@ -107,6 +107,7 @@ fn containers(views: &[ContainerView]) -> Vec<ContainerFacts> {
             name: view.name.as_str().into(),
             image: view.image.as_deref().unwrap_or_default().into(),
             readiness_probe: view.readiness_probe.is_some(),
+            sidecar: view.is_sidecar(),
         })
         .collect()
 }
@@ -119,20 +120,24 @@ pub fn owner(pod: &NodePod) -> Option<Box<str>> {
         .map(|owner| owner.uid.as_str().into())
 }
 
-/// CPU that the scheduler counts for `pod`: its containers' requests, or its largest init container's.
+/// CPU that the scheduler counts for `pod`: its containers' requests and its sidecars', or those of an init container and of
+/// the sidecars that run beside it.
 pub fn requested_cpu(pod: &NodePod) -> MilliCpu {
     let of = |view: &ContainerView| {
         let quantity = view.resources.requests.get("cpu").map(|text| Quantity(text.clone()));
         quantity.and_then(|q| quantity::milli_cpu(&q)).unwrap_or_default().0
     };
-    let together = pod.spec.containers.iter().map(of).sum();
-    MilliCpu(
-        pod.spec
-            .init_containers
-            .iter()
-            .map(of)
-            .max()
-            .unwrap_or_default()
-            .max(together),
-    )
+    let (mut sidecars, mut most) = (0, 0);
+    for init in &pod.spec.init_containers {
+        if init.is_sidecar() {
+            sidecars += of(init);
+        }
+        most = most.max(if init.is_sidecar() {
+            sidecars
+        } else {
+            sidecars + of(init)
+        });
+    }
+    let together = pod.spec.containers.iter().map(of).sum::<u64>() + sidecars;
+    MilliCpu(together.max(most))
 }

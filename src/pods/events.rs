@@ -15,7 +15,7 @@ use kube::Api;
 use kube::api::PostParams;
 use provider::group::ContainerState;
 use provider::mapping::{Warning, Weakened};
-use provider::sizes::Size;
+use provider::sizes::{self, Size};
 use tokio::sync::mpsc;
 
 use crate::chain::chain;
@@ -161,8 +161,7 @@ impl Notices {
             let list: Vec<String> = warnings.iter().map(|w| format!("{}: {}", w.field, w.message)).collect();
             self.announce(record, owner, Weight::Warning, DOUBTFUL, list.join("; "));
         }
-        if size != asked {
-            let note = format!("asked for {asked}, ECI sells and bills {size}");
+        if let Some(note) = sizes::rounding(asked, size) {
             self.announce(record, owner, Weight::Normal, ROUNDED, note);
         }
     }

@@ -19,7 +19,11 @@ impl PodLookup for Store {
         let entries = |facts: &[ContainerFacts], observed: &[ObservedContainer]| -> Vec<ContainerEntry> {
             facts
                 .iter()
-                .map(|f| entry(&f.name, observed.iter().find(|o| *o.name == *f.name)))
+                .map(|f| {
+                    // A sidecar is one of the pod's init containers, and one of the group's containers.
+                    let observed = if f.sidecar { main } else { observed };
+                    entry(&f.name, observed.iter().find(|o| *o.name == *f.name))
+                })
                 .collect()
         };
         let mut containers = entries(&record.facts.containers, main);

@@ -1,4 +1,5 @@
-//! Reads what a pod names: ConfigMaps, Secrets and service-account tokens.
+//! Reads what a pod names: ConfigMaps, Secrets, service-account tokens, and claims with the volumes they are bound to; and
+//! the Services of its namespace, which its environment tells of.
 //!
 //! Only objects that a pod of this node names are ever asked for, one by one, which is also all that the Node authorizer
 //! allows. A thousand executors name the same ConfigMap: one read serves all that ask within [`SHARED_FOR`], which is what a
@@ -10,11 +11,13 @@ use std::time::Duration;
 
 use futures::future::{try_join_all, try_join3};
 use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec};
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, ServiceAccount};
+use k8s_openapi::api::core::v1::{
+    ConfigMap, PersistentVolume, PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount,
+};
 use kube::Api;
-use kube::api::PostParams;
+use kube::api::{ListParams, PostParams};
 use kube::core::NamespaceResourceScope;
-use provider::mapping::{Ref, References, Refs, TokenRef};
+use provider::mapping::{Ref, References, Refs, ServiceLink, ServicePort, TokenRef};
 use serde::de::DeserializeOwned;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
@@ -29,6 +32,10 @@ pub struct RefsReader {
     client: kube::Client,
     config_maps: Shared<ConfigMap>,
     secrets: Shared<Secret>,
+    claims: Shared<PersistentVolumeClaim>,
+    volumes: Shared<PersistentVolume>,
+    /// By namespace alone.
+    services: Shared<Arc<[ServiceLink]>>,
 }
 
 impl RefsReader {
@@ -38,6 +45,9 @@ impl RefsReader {
             client,
             config_maps: Shared::default(),
             secrets: Shared::default(),
+            claims: Shared::default(),
+            volumes: Shared::default(),
+            services: Shared::default(),
         }
     }
 
@@ -53,11 +63,60 @@ impl RefsReader {
         let secrets = try_join_all(wanted.secrets.iter().map(|r| self.named(&self.secrets, namespace, r)));
         let tokens = try_join_all(wanted.tokens.iter().map(|token| self.token(pod, namespace, token)));
         let (config_maps, secrets, tokens) = try_join3(config_maps, secrets, tokens).await?;
-        Ok(Refs {
+        let mut refs = Refs {
             config_maps: config_maps.into_iter().collect(),
             secrets: secrets.into_iter().collect(),
             tokens: tokens.into_iter().collect(),
-        })
+            ..Refs::default()
+        };
+        if wanted.services {
+            let services = self.services.get(namespace, "", self.services(namespace)).await?;
+            refs.services = services.unwrap_or_default();
+        }
+        if !wanted.claims.is_empty() {
+            self.storage(namespace, wanted, &mut refs).await?;
+        }
+        Ok(refs)
+    }
+
+    /// The Services of a namespace that have an address, by name.
+    async fn services(&self, namespace: &str) -> Result<Option<Arc<[ServiceLink]>>, kube::Error> {
+        let api: Api<Service> = Api::namespaced(self.client.clone(), namespace);
+        // What the API server has in memory will do: a kubelet's own view is as old.
+        let list = match api.list(&ListParams::default().match_any()).await {
+            Ok(list) => list,
+            // An API server without Services has none.
+            Err(kube::Error::Api(answer)) if answer.code == 404 => return Ok(Some(Arc::default())),
+            Err(error) => return Err(error),
+        };
+        let mut links: Vec<ServiceLink> = list.items.into_iter().filter_map(link).collect();
+        links.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        Ok(Some(links.into()))
+    }
+
+    /// The claims, then their volumes, then the Secrets of those: each step names the next.
+    async fn storage(&self, namespace: &str, wanted: &References, refs: &mut Refs) -> Result<(), kube::Error> {
+        for name in &wanted.claims {
+            let api: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), namespace);
+            // Binding takes a moment, and a pod that waits for it must see it at once.
+            let bound = |claim: &PersistentVolumeClaim| {
+                let phase = claim.status.as_ref().and_then(|status| status.phase.as_deref());
+                phase == Some("Bound") && claim.metadata.deletion_timestamp.is_none()
+            };
+            let claim = self.claims.get_if(namespace, name, api.get_opt(name), bound).await?;
+            refs.claims.insert(name.clone(), claim);
+        }
+        for name in refs.volumes_to_read() {
+            let api: Api<PersistentVolume> = Api::all(self.client.clone());
+            let volume = self.volumes.get("", &name, api.get_opt(&name)).await?;
+            refs.volumes.insert(name, volume);
+        }
+        for (namespace, name) in refs.volume_secrets_to_read() {
+            let api: Api<Secret> = Api::namespaced(self.client.clone(), &namespace);
+            let secret = self.secrets.get(&namespace, &name, api.get_opt(&name)).await?;
+            refs.volume_secrets.insert((namespace, name), secret);
+        }
+        Ok(())
     }
 
     async fn named<K>(
@@ -112,6 +171,22 @@ impl RefsReader {
     }
 }
 
+/// What environment variables tell of a Service; `None` = it has no address of its own.
+fn link(service: Service) -> Option<ServiceLink> {
+    let spec = service.spec?;
+    let cluster_ip = spec.cluster_ip.filter(|ip| !ip.is_empty() && ip != "None")?;
+    let ports = spec.ports.into_iter().flatten().map(|port| ServicePort {
+        name: port.name.unwrap_or_default(),
+        port: u16::try_from(port.port).unwrap_or_default(),
+        protocol: port.protocol.unwrap_or_default(),
+    });
+    Some(ServiceLink {
+        name: service.metadata.name?,
+        cluster_ip,
+        ports: ports.collect(),
+    })
+}
+
 /// One object: filled by the first reader, shared by the others.
 type Slot<K> = Arc<OnceCell<K>>;
 
@@ -132,8 +207,10 @@ impl<K> Default for Shared<K> {
 }
 
 /// Why a slot stayed empty.
-enum Empty {
+enum Empty<K> {
     Absent,
+    /// It is there, and about to change.
+    Unsettled(K),
     Failed(kube::Error),
 }
 
@@ -144,11 +221,29 @@ impl<K: Clone> Shared<K> {
         name: &str,
         read: impl Future<Output = Result<Option<K>, kube::Error>>,
     ) -> Result<Option<K>, kube::Error> {
+        self.get_if(namespace, name, read, |_| true).await
+    }
+
+    /// As [`Self::get`]; what is not `settled` is not remembered either.
+    async fn get_if(
+        &self,
+        namespace: &str,
+        name: &str,
+        read: impl Future<Output = Result<Option<K>, kube::Error>>,
+        settled: impl Fn(&K) -> bool,
+    ) -> Result<Option<K>, kube::Error> {
         let slot = self.slot(namespace, name);
-        let fill = async { read.await.map_err(Empty::Failed)?.ok_or(Empty::Absent) };
+        let fill = async {
+            match read.await.map_err(Empty::Failed)? {
+                Some(object) if settled(&object) => Ok(object),
+                Some(object) => Err(Empty::Unsettled(object)),
+                None => Err(Empty::Absent),
+            }
+        };
         match slot.get_or_try_init(|| fill).await {
             Ok(object) => Ok(Some(object.clone())),
             Err(Empty::Absent) => Ok(None),
+            Err(Empty::Unsettled(object)) => Ok(Some(object)),
             Err(Empty::Failed(error)) => Err(error),
         }
     }

@@ -123,6 +123,16 @@ pub struct ContainerView {
     /// Present when the container has a readiness probe.
     #[serde(default)]
     pub readiness_probe: Option<Present>,
+    /// Its own restart policy: `Always` for an init container that is a sidecar.
+    #[serde(default)]
+    pub restart_policy: Option<String>,
+}
+
+impl ContainerView {
+    /// Whether it is a native sidecar, if it is an init container.
+    pub fn is_sidecar(&self) -> bool {
+        self.restart_policy.as_deref() == Some("Always")
+    }
 }
 
 /// What is read of a container's resources.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use serde::de::DeserializeOwned;
 
 use super::quantity::Exact;
 use super::rejection::Findings;
@@ -71,7 +72,17 @@ impl<'a> Annotated<'a> {
         known
     }
 
-    /// A quantity of bytes, such as `20Gi`.
+    /// A value of JSON; `form` says for people what it should be.
+    pub(super) fn json<T: DeserializeOwned>(self, name: &str, form: &str, findings: &mut Findings) -> Option<T> {
+        let text = self.text(name)?;
+        let value = serde_json::from_str(text).ok();
+        if value.is_none() {
+            findings.invalid(field(name), format!("it must be {form}"));
+        }
+        value
+    }
+
+    /// A quantity of bytes (or bits), such as `20Gi`.
     pub(super) fn bytes(self, name: &str, findings: &mut Findings) -> Option<u64> {
         let text = self.text(name)?;
         match Exact::parse(&Quantity(text.to_owned())).map(|exact| exact.ceil_times(1)) {

@@ -4,16 +4,18 @@ use k8s_openapi::api::core::v1::{self as core, ContainerPort, VolumeMount};
 
 use super::env::Environment;
 use super::rejection::Findings;
-use super::resources::Bounds;
-use super::{Context, probes, resources, security};
+use super::sidecars::{self, Sidecar};
+use super::{Context, limits, probes, resources, security};
 use crate::request;
 
-/// Which list a container stands in.
+/// What a container is to its pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// `spec.initContainers`: runs to its end before the next.
+    /// One of `spec.initContainers`: runs to its end before the next.
     Init,
-    /// `spec.containers`.
+    /// One of `spec.initContainers` that stays: see [`super::sidecars`].
+    Sidecar(Sidecar),
+    /// One of `spec.containers`.
     Main,
 }
 
@@ -38,8 +40,8 @@ pub(super) fn container(
         ports,
         readiness_probe,
         resize_policy,
-        resources: _, // By `resources`, for the pod as a whole and as bounds below.
-        restart_policy,
+        resources: _,   // By `resources`, for the pod as a whole and as bounds below.
+        restart_policy, // `Always` of an init container made it a sidecar.
         restart_policy_rules,
         security_context: _, // By `security`.
         startup_probe,
@@ -59,7 +61,12 @@ pub(super) fn container(
             "the resources of a running container group are not changed",
         );
     }
-    restarts(restart_policy.as_deref(), kind, path, findings);
+    if restart_policy.is_some() && !matches!(kind, Kind::Sidecar(_)) {
+        findings.refuse(
+            format!("{path}.restartPolicy"),
+            "ECI restarts all containers of a group by one policy; use the pod's restartPolicy",
+        );
+    }
     if restart_policy_rules.as_ref().is_some_and(|rules| !rules.is_empty()) {
         findings.refuse(
             format!("{path}.restartPolicyRules"),
@@ -75,7 +82,7 @@ pub(super) fn container(
     findings.refuse_if_set(
         startup_probe,
         format!("{path}.startupProbe"),
-        "ECI has no startup probe; give the liveness probe an initialDelaySeconds instead",
+        "ECI knows LivenessProbe and ReadinessProbe only; give the liveness probe an initialDelaySeconds as long as the start may take",
     );
     let image = image.as_deref().unwrap_or_default();
     if image.is_empty() || image.len() > 255 {
@@ -122,22 +129,40 @@ pub(super) fn container(
         not_for_init(container, path, findings);
     }
 
-    // A size that the pod names takes the place of requests and limits: together they might exceed it.
-    let bounds = if cx.size_is_named {
-        Bounds::default()
-    } else {
-        resources::bounds(container)
+    let sidecar = match kind {
+        Kind::Sidecar(sidecar) => Some(sidecar),
+        Kind::Init | Kind::Main => None,
     };
+    let room = limits::MAX_ENV - sidecar.map_or(0, |_| sidecars::VARIABLES);
+    let (mut env, left_out) = environment.into_vars(room);
+    if left_out > 0 {
+        findings.warn(
+            "spec.enableServiceLinks",
+            format!(
+                "{left_out} variables of Services are left out: ECI takes {} for a container",
+                limits::MAX_ENV
+            ),
+        );
+    }
+    if let Some(sidecar) = sidecar {
+        sidecar.mark(&mut env);
+    }
+    // A size that the pod names takes the place of requests and limits: together they might exceed it.
+    let mut bounds = resources::bounds(container);
+    if cx.size_is_named {
+        (bounds.cpu, bounds.memory) = (None, None);
+    }
     request::Container {
         name: name.clone(),
         image: image.to_owned(),
         image_pull_policy: image_pull_policy.clone().filter(|policy| !policy.is_empty()),
         cpu: bounds.cpu,
         memory: bounds.memory,
+        gpu: bounds.gpus,
         command,
         args,
         working_dir: working_dir.clone().filter(|dir| !dir.is_empty()),
-        env: environment.into_vars(),
+        env,
         ports: map_ports(declared, path, findings),
         volume_mounts,
         liveness_probe,
@@ -153,18 +178,7 @@ pub(super) fn container(
     }
 }
 
-fn restarts(policy: Option<&str>, kind: Kind, path: &str, findings: &mut Findings) {
-    let advice = match (kind, policy) {
-        (_, None) => return,
-        (Kind::Init, Some("Always")) => {
-            "native sidecars cannot be told to ECI; make it an ordinary container, and end it when the others do"
-        }
-        _ => "ECI restarts all containers of a group by one policy; use the pod's restartPolicy",
-    };
-    findings.refuse(format!("{path}.restartPolicy"), advice);
-}
-
-/// What Kubernetes allows for init containers (or did for sidecars) and ECI does not.
+/// What Kubernetes allows for init containers (or does for sidecars) and ECI does not.
 fn not_for_init(container: &core::Container, path: &str, findings: &mut Findings) {
     for (set, name) in [
         (container.lifecycle.is_some(), "lifecycle"),
@@ -252,8 +266,7 @@ fn mount(
         sub_path,
         sub_path_expr,
     } = mount;
-    let volume = cx.spec.volumes.iter().flatten().find(|volume| volume.name == *name);
-    if volume.is_none() {
+    if !cx.spec.volumes.iter().flatten().any(|volume| volume.name == *name) {
         findings.invalid(format!("{path}.name"), format!("the pod has no volume `{name}`"));
     }
     let sub_path = match sub_path_expr.as_deref().filter(|expr| !expr.is_empty()) {
@@ -265,22 +278,11 @@ fn mount(
     if sub_path.starts_with('/') || sub_path.split('/').any(|part| part == "..") {
         findings.invalid(format!("{path}.subPath"), "it must be a relative path without `..`");
     }
-    // A kubelet mounts files it wrote itself read-only, whatever the pod says.
-    let files = volume.is_some_and(|volume| {
-        let core::Volume {
-            config_map,
-            secret,
-            projected,
-            downward_api,
-            ..
-        } = volume;
-        config_map.is_some() || secret.is_some() || projected.is_some() || downward_api.is_some()
-    });
     request::VolumeMount {
         name: name.clone(),
         mount_path: mount_path.clone(),
         sub_path,
-        read_only: files || read_only.unwrap_or(false),
+        read_only: read_only.unwrap_or(false), // And where its volume is, which `pod` knows.
         mount_propagation: mount_propagation.clone().filter(|propagation| propagation != "None"),
     }
 }

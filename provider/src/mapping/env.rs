@@ -1,17 +1,17 @@
-//! The environment of a container: `envFrom`, then `env`, then the variables of the Service `kubernetes`, as a kubelet
-//! composes them.
+//! The environment of a container: `envFrom`, then `env`, then the variables of Services, as a kubelet composes them.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use k8s_openapi::api::core::v1::{
     ConfigMapEnvSource, ConfigMapKeySelector, Container, EnvFromSource, EnvVar, EnvVarSource, SecretEnvSource,
     SecretKeySelector,
 };
 
+use super::Context;
 use super::downward::{self, FieldValue};
 use super::expand::{Lookup, expand};
 use super::rejection::Findings;
-use super::{Context, network};
 use crate::request::{self, EnvValue, Sensitive};
 
 /// Resolved variables: in order of first definition, each name once, the last definition's value.
@@ -19,7 +19,7 @@ pub(super) struct Environment {
     vars: Vec<request::EnvVar>,
     index: HashMap<String, usize>,
     /// Variables a kubelet adds where the pod does not define them itself.
-    service: Vec<(String, String)>,
+    service: Rc<[(String, String)]>,
     /// Whether something could not be resolved, so that a name without value proves nothing.
     incomplete: bool,
 }
@@ -30,7 +30,7 @@ impl Environment {
         let mut this = Self {
             vars: Vec::new(),
             index: HashMap::new(),
-            service: network::kubernetes_env(cx.settings),
+            service: cx.services.clone(),
             incomplete: false,
         };
         let rejections_before = findings.rejections.len();
@@ -47,14 +47,20 @@ impl Environment {
         this
     }
 
-    /// All variables, those of the Service last.
-    pub(super) fn into_vars(mut self) -> Vec<request::EnvVar> {
-        for (name, value) in std::mem::take(&mut self.service) {
-            if !self.index.contains_key(&name) {
-                self.set(&name, EnvValue::Literal(value.into()));
+    /// All variables, those of Services last, as far as there is room for them; and how many there is none for.
+    pub(super) fn into_vars(mut self, room: usize) -> (Vec<request::EnvVar>, usize) {
+        let mut left_out = 0;
+        for (name, value) in self.service.clone().iter() {
+            if self.index.contains_key(name) {
+                continue;
+            }
+            if self.vars.len() < room {
+                self.set(name, EnvValue::Literal(value.as_str().into()));
+            } else {
+                left_out += 1;
             }
         }
-        self.vars
+        (self.vars, left_out)
     }
 
     /// `text` with its references replaced; `None` after a finding.

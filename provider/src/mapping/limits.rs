@@ -1,6 +1,8 @@
 //! ECI's bounds, checked on the finished request. Beyond a *documented* limit the value is sent and its owner warned, for
 //! nobody knows how strictly the service keeps to its documentation; beyond the *gateway's* bound the call cannot succeed.
 
+use k8s_openapi::api::core::v1::{self as core, PodSpec};
+
 use super::rejection::Findings;
 use crate::request::{Container, CreateContainerGroup, EnvValue, VolumeSource};
 
@@ -22,9 +24,11 @@ const MOUNTS: Bound = Bound {
     documented: 101,
     gateway: 101,
 };
+/// Environment variables of a container.
+pub(super) const MAX_ENV: usize = 241;
 const ENV: Bound = Bound {
-    documented: 241,
-    gateway: 241,
+    documented: MAX_ENV,
+    gateway: MAX_ENV,
 };
 const ARGS: Bound = Bound {
     documented: 10,
@@ -69,7 +73,7 @@ const FILE_BYTES: usize = 32 << 10;
 const ALL_FILES_BYTES: usize = 60 << 10;
 
 /// Checks `request`; lists by count, texts by length.
-pub(super) fn check(request: &CreateContainerGroup, findings: &mut Findings) {
+pub(super) fn check(request: &CreateContainerGroup, spec: &PodSpec, findings: &mut Findings) {
     count(
         request.containers.len(),
         CONTAINERS,
@@ -130,13 +134,21 @@ pub(super) fn check(request: &CreateContainerGroup, findings: &mut Findings) {
             findings,
         );
     }
-    for (index, container) in request.init_containers.iter().enumerate() {
-        check_container(container, &format!("spec.initContainers[{index}]"), findings);
-    }
-    for (index, container) in request.containers.iter().enumerate() {
-        check_container(container, &format!("spec.containers[{index}]"), findings);
+    for container in request.init_containers.iter().chain(&request.containers) {
+        check_container(container, &path_of(&container.name, spec), findings);
     }
     check_files(request, findings);
+}
+
+/// Where the pod has the container of this name: sidecars stand among its init containers.
+fn path_of(name: &str, spec: &PodSpec) -> String {
+    let init = spec.init_containers.as_deref().unwrap_or_default();
+    let at = |list: &[core::Container]| list.iter().position(|container| container.name == name);
+    match (at(&spec.containers), at(init)) {
+        (Some(index), _) => format!("spec.containers[{index}]"),
+        (None, Some(index)) => format!("spec.initContainers[{index}]"),
+        (None, None) => format!("spec.containers[{name}]"),
+    }
 }
 
 fn check_container(container: &Container, path: &str, findings: &mut Findings) {
@@ -250,7 +262,20 @@ mod tests {
 
     fn findings_of(request: &CreateContainerGroup) -> (Vec<String>, Vec<String>) {
         let mut findings = Findings::default();
-        check(request, &mut findings);
+        let named = |list: &[Container]| {
+            list.iter()
+                .map(|one| core::Container {
+                    name: one.name.clone(),
+                    ..core::Container::default()
+                })
+                .collect()
+        };
+        let spec = PodSpec {
+            containers: named(&request.containers),
+            init_containers: Some(named(&request.init_containers)),
+            ..PodSpec::default()
+        };
+        check(request, &spec, &mut findings);
         (
             findings
                 .rejections

@@ -12,6 +12,7 @@ mod downward;
 mod env;
 mod expand;
 mod files;
+mod group_options;
 mod limits;
 mod live;
 mod names;
@@ -26,6 +27,9 @@ mod registry;
 mod rejection;
 mod resources;
 mod security;
+mod services;
+mod sidecars;
+mod storage;
 mod volumes;
 
 use k8s_openapi::api::core::v1::Pod;
@@ -36,6 +40,7 @@ pub use self::options::{FailStrategy, LIFE_ANNOTATIONS, LifeOptions, SpotRelease
 use self::pod::Context;
 pub use self::references::{Ref, References, Refs, TokenRef, references};
 pub use self::rejection::{Rejection, RejectionKind, Rejections, Warning, Weakened};
+pub use self::services::{ServiceLink, ServicePort};
 use crate::annotations;
 use crate::pricing::PriceList;
 use crate::request::CreateContainerGroup;

@@ -2,7 +2,11 @@
 
 use k8s_openapi::api::core::v1::{HostAlias, PodDNSConfig};
 
+use super::annotated::{field, split};
+use super::annotations as ours;
+use super::group_options::{self, CustomDns};
 use super::rejection::Findings;
+use super::services::{ServiceLink, ServicePort};
 use super::{Context, ServiceVips, Settings, names};
 use crate::request::{self, Dns};
 
@@ -20,8 +24,17 @@ pub(super) fn dns(
     findings: &mut Findings,
 ) -> Dns {
     let config = config.map(Config::of).unwrap_or_default();
+    let custom = CustomDns::read(cx.annotated(), findings).map(Config::custom);
+    if custom.is_some() && policy != Some("Default") {
+        findings.warn(
+            field(ours::CUSTOM_DNS_CONFIG),
+            "it takes the place of ECI's resolver, so it has an effect with dnsPolicy Default only; use dnsConfig",
+        );
+    }
     let cluster = match policy {
         None | Some("" | "ClusterFirst" | "ClusterFirstWithHostNet") => cluster_dns(cx),
+        // ECI's own resolver, unless the pod names one in its place.
+        Some("Default") if custom.is_some() => custom,
         Some("Default") => {
             if config != Config::default() {
                 findings.refuse(
@@ -105,6 +118,18 @@ impl Config {
         }
     }
 
+    fn custom(custom: CustomDns) -> Self {
+        let options = split(&custom.options).into_iter().map(|option| {
+            let (name, value) = option.split_once(':').unwrap_or((&option, ""));
+            (name.to_owned(), value.to_owned())
+        });
+        Self {
+            name_servers: split(&custom.nameservers),
+            searches: split(&custom.searches),
+            options: options.collect(),
+        }
+    }
+
     /// The pod's own entries after these, without repetition; its options replace those of the same name.
     fn append(&mut self, own: Self) {
         extend_unique(&mut self.name_servers, own.name_servers);
@@ -165,6 +190,7 @@ pub(super) fn host_aliases(
             ip: ip.clone(),
             hostnames: hostnames.clone().unwrap_or_default(),
         })
+        .chain(group_options::custom_hosts(cx.annotated(), findings))
         .collect();
     if let ServiceVips::Relay { ip, .. } = &cx.settings.service_vips {
         let mut hostnames = vec!["kubernetes.default.svc".to_owned(), "kubernetes.default".to_owned()];
@@ -223,8 +249,20 @@ pub(super) fn host_name(cx: &Context<'_>, findings: &mut Findings) -> String {
     full
 }
 
+/// The variables of Services: those of the Service `kubernetes`, which every container gets, and, unless the pod does not
+/// want them, those of its namespace. In relay mode Services' addresses lead nowhere, so nothing tells of them.
+pub(super) fn services_env(cx: &Context<'_>) -> Vec<(String, String)> {
+    let mut all = kubernetes_env(cx.settings);
+    let wanted = cx.spec.enable_service_links != Some(false) && cx.settings.service_vips == ServiceVips::Routed;
+    let known = |link: &&ServiceLink| link.name == "kubernetes" && cx.namespace() == "default";
+    for link in cx.refs.services.iter().filter(|link| wanted && !known(link)) {
+        all.extend(link.variables());
+    }
+    all
+}
+
 /// The variables every container gets for the Service `kubernetes`, whatever `enableServiceLinks` says.
-pub(super) fn kubernetes_env(settings: &Settings) -> Vec<(String, String)> {
+fn kubernetes_env(settings: &Settings) -> Vec<(String, String)> {
     let (host, port) = match &settings.service_vips {
         ServiceVips::Routed => (settings.kubernetes_service.0.as_str(), settings.kubernetes_service.1),
         ServiceVips::Relay {
@@ -236,22 +274,14 @@ pub(super) fn kubernetes_env(settings: &Settings) -> Vec<(String, String)> {
     if host.is_empty() {
         return Vec::new();
     }
-    let port = if port == 0 { HTTPS } else { port };
-    let authority = if host.contains(':') {
-        format!("[{host}]:{port}")
-    } else {
-        format!("{host}:{port}")
+    let link = ServiceLink {
+        name: "kubernetes".to_owned(),
+        cluster_ip: host.to_owned(),
+        ports: vec![ServicePort {
+            name: "https".to_owned(),
+            port: if port == 0 { HTTPS } else { port },
+            protocol: String::new(),
+        }],
     };
-    let url = format!("tcp://{authority}");
-    let pairs = [
-        ("KUBERNETES_SERVICE_HOST".to_owned(), host.to_owned()),
-        ("KUBERNETES_SERVICE_PORT".to_owned(), port.to_string()),
-        ("KUBERNETES_SERVICE_PORT_HTTPS".to_owned(), port.to_string()),
-        ("KUBERNETES_PORT".to_owned(), url.clone()),
-        (format!("KUBERNETES_PORT_{port}_TCP"), url),
-        (format!("KUBERNETES_PORT_{port}_TCP_PROTO"), "tcp".to_owned()),
-        (format!("KUBERNETES_PORT_{port}_TCP_PORT"), port.to_string()),
-        (format!("KUBERNETES_PORT_{port}_TCP_ADDR"), host.to_owned()),
-    ];
-    pairs.into()
+    link.variables()
 }

@@ -3,6 +3,7 @@
 
 use super::annotated::{Annotated, field};
 use super::candidates::Candidate;
+use super::group_options;
 use super::options::LifeOptions;
 use super::rejection::Findings;
 use super::resources::{Demand, FREE_STORAGE_GIB};
@@ -63,20 +64,21 @@ pub(super) fn place(
     request.resource_group_id = or(ours::RESOURCE_GROUP_ID, &settings.resource_group_id);
     request.ram_role_name = get(ours::RAM_ROLE_NAME).map(str::to_owned);
     spot(get(ours::SPOT_STRATEGY), get(ours::SPOT_PRICE_LIMIT), request, findings);
+    request.spot_duration = annotated.number(ours::SPOT_DURATION, 0..=1, findings);
     if !candidate.spot {
-        (request.spot_strategy, request.spot_price_limit) = (None, None);
+        (request.spot_strategy, request.spot_price_limit, request.spot_duration) = (None, None, None);
     }
+    request.options = group_options::read(annotated, findings);
     if let Some(tags) = get(ours::CUSTOM_TAGS) {
         custom_tags(tags, request, findings);
     }
     for name in annotated.0.keys() {
         let known = ours::READ.contains(&name.as_str()) || ours::WRITTEN.contains(&name.as_str());
-        let bandwidth = matches!(
-            name.as_str(),
-            "kubernetes.io/ingress-bandwidth" | "kubernetes.io/egress-bandwidth"
-        );
-        if bandwidth || name.starts_with(ours::PREFIX) && !known {
-            findings.warn(field(name), "it has no effect on this node");
+        if name.starts_with(ours::PREFIX) && !known {
+            findings.warn(
+                field(name),
+                "it has no effect on this node: ECI has no parameter for it",
+            );
         }
     }
 }

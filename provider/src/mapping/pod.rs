@@ -1,6 +1,7 @@
 //! The pod as a whole: takes `PodSpec` apart, field by field, and puts the request together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use k8s_openapi::api::core::v1::{Pod, PodSpec};
 
@@ -8,14 +9,15 @@ use super::annotated::Annotated;
 use super::candidates::{self, Spec};
 use super::containers::{self, Kind};
 use super::rejection::{Findings, Rejection, RejectionKind};
+use super::sidecars::Sidecar;
 use super::{
     Mapped, Refs, Rejections, Settings, Unenforceable, limits, names, network, placement, registry, resources,
-    security, volumes,
+    security, sidecars, volumes,
 };
 use crate::request::CreateContainerGroup;
 use crate::sizes::Size;
 use crate::status::restart_policy;
-use crate::{tags, token};
+use crate::{annotations, tags, token};
 
 /// What every part of the mapping may look at.
 pub(super) struct Context<'a> {
@@ -27,6 +29,8 @@ pub(super) struct Context<'a> {
     pub(super) size: Size,
     /// Its disk, GiB.
     pub(super) storage_gib: u64,
+    /// Variables that tell of Services, for every container.
+    pub(super) services: Rc<[(String, String)]>,
     /// Whether the pod names a size in place of what its containers ask for.
     pub(super) size_is_named: bool,
 }
@@ -98,17 +102,28 @@ pub(super) fn map(
             (size, size, Some(name.clone()))
         }
     };
+    if demand.gpus > 0 && instance_type.is_none() {
+        findings.refuse(
+            "spec.containers[*].resources.limits[nvidia.com/gpu]",
+            format!(
+                "GPUs come with an instance type; name one that has them in annotation {}, such as ecs.gn6i-c4g1.xlarge",
+                annotations::USE_SPECS
+            ),
+        );
+    }
     let extra_storage = placement::extra_storage(annotated(pod), &demand, &mut findings);
     let storage_gib = resources::FREE_STORAGE_GIB.saturating_add(extra_storage.unwrap_or(0));
-    let cx = Context {
+    let mut cx = Context {
         pod,
         spec,
         refs,
         settings,
         size,
         storage_gib,
+        services: Rc::default(),
         size_is_named: candidate.spec != Spec::Containers,
     };
+    cx.services = network::services_env(&cx).into();
 
     let mut request = CreateContainerGroup {
         name: names::group_name(cx.namespace(), pod.metadata.name.as_deref().unwrap_or_default()),
@@ -122,7 +137,7 @@ pub(super) fn map(
     };
     placement::place(&cx, &candidate, &mut request, &mut findings);
     fill(&cx, &mut request, &mut findings);
-    limits::check(&request, &mut findings);
+    limits::check(&request, spec, &mut findings);
 
     let Findings {
         mut rejections,
@@ -177,7 +192,7 @@ fn fill(cx: &Context<'_>, request: &mut CreateContainerGroup, findings: &mut Fin
         containers,
         dns_config,
         dns_policy,
-        enable_service_links: _, // The Service `kubernetes` comes in any case; others' variables see docs/mapping.md.
+        enable_service_links: _, // network::services_env
         ephemeral_containers,
         host_aliases,
         host_ipc,
@@ -270,25 +285,39 @@ fn fill(cx: &Context<'_>, request: &mut CreateContainerGroup, findings: &mut Fin
     if let Some(context) = security_context {
         request.sysctls = security::pod(context, findings);
     }
-    let volumes = volumes.iter().flatten().enumerate();
-    request.volumes = volumes
-        .map(|(index, volume)| volumes::volume(cx, volume, &format!("spec.volumes[{index}]"), findings))
-        .collect();
+    let mut read_only = BTreeSet::new();
+    for (index, volume) in volumes.iter().flatten().enumerate() {
+        let mapped = volumes::volume(cx, volume, &format!("spec.volumes[{index}]"), findings);
+        if mapped.read_only {
+            read_only.insert(mapped.volume.name.clone());
+        }
+        request.volumes.push(mapped.volume);
+    }
     if containers.is_empty() {
         findings.invalid("spec.containers", "the pod has no containers");
     }
-    let mut all = |list: &[k8s_openapi::api::core::v1::Container], kind: Kind, name: &str| {
-        let list = list.iter().enumerate();
-        list.map(|(index, container)| {
-            containers::container(cx, container, kind, &format!("spec.{name}[{index}]"), findings)
-        })
-        .collect()
-    };
-    let init = all(
-        init_containers.as_deref().unwrap_or_default(),
-        Kind::Init,
-        "initContainers",
-    );
-    request.containers = all(containers, Kind::Main, "containers");
-    request.init_containers = init;
+    sidecars::check(cx.spec, findings);
+    // Sidecars stand behind the main containers, for whom the pod is made.
+    let mut beside = Vec::new();
+    for (index, container) in init_containers.iter().flatten().enumerate() {
+        let path = format!("spec.initContainers[{index}]");
+        let sidecar = Sidecar::of(cx.spec, index, container);
+        let kind = sidecar.map_or(Kind::Init, Kind::Sidecar);
+        let mapped = containers::container(cx, container, kind, &path, findings);
+        match sidecar {
+            Some(_) => beside.push(mapped),
+            None => request.init_containers.push(mapped),
+        }
+    }
+    for (index, container) in containers.iter().enumerate() {
+        let path = format!("spec.containers[{index}]");
+        let mapped = containers::container(cx, container, Kind::Main, &path, findings);
+        request.containers.push(mapped);
+    }
+    request.containers.append(&mut beside);
+    for container in request.init_containers.iter_mut().chain(&mut request.containers) {
+        for mount in &mut container.volume_mounts {
+            mount.read_only |= read_only.contains(&mount.name);
+        }
+    }
 }

@@ -37,19 +37,19 @@ pub(super) fn probe(
     if grpc.is_some() {
         findings.refuse(
             format!("{path}.grpc"),
-            "ECI has no gRPC probes; use exec with grpc_health_probe, tcpSocket or httpGet",
+            "ECI's probes are HttpGet, Exec and TcpSocket; use exec with grpc_health_probe, or tcpSocket",
         );
         return None;
     }
     findings.refuse_if_set(
         termination_grace_period_seconds,
         format!("{path}.terminationGracePeriodSeconds"),
-        "ECI has one grace period for the whole group; set the pod's terminationGracePeriodSeconds",
+        "ECI has one grace period (TerminationGracePeriodSeconds of the group) and none for probes; set the pod's",
     );
     if success_threshold.is_some_and(|threshold| threshold > 1) {
         findings.refuse(
             format!("{path}.successThreshold"),
-            "ECI counts one success only; set it to 1",
+            "ECI takes no SuccessThreshold but 1; set it to 1, or let the check itself count",
         );
     }
     let handler = handler(exec, http_get, tcp_socket, Place::Probe, ports, path, findings)?;
@@ -98,7 +98,7 @@ fn hook(hook: &LifecycleHandler, ports: &[ContainerPort], path: &str, findings: 
     if sleep.is_some() {
         findings.refuse(
             format!("{path}.sleep"),
-            "ECI has no sleep action; use exec with [\"sleep\", \"<seconds>\"]",
+            "ECI's hooks are Exec, HttpGet and TcpSocket, and whether the image has a `sleep` is not known here; if it has, use exec with [\"sleep\", \"<seconds>\"]",
         );
         return None;
     }

@@ -2,11 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{
-    ConfigMap, Container, Pod, ProjectedVolumeSource, Secret, ServiceAccountTokenProjection, Volume,
+    ConfigMap, Container, PersistentVolume, PersistentVolumeClaim, Pod, ProjectedVolumeSource, Secret,
+    ServiceAccountTokenProjection, Volume,
 };
 
+use super::services::ServiceLink;
+use super::storage;
 use crate::request::Sensitive;
 
 /// What must be fetched before [`super::map`].
@@ -18,6 +22,11 @@ pub struct References {
     pub secrets: BTreeSet<Ref>,
     /// Service-account tokens to request, bound to the pod.
     pub tokens: Vec<TokenRef>,
+    /// PersistentVolumeClaims, all in the pod's namespace. What they lead to is asked for step by step: see
+    /// [`Refs::volumes_to_read`] and [`Refs::volume_secrets_to_read`].
+    pub claims: BTreeSet<String>,
+    /// Whether the Services of the pod's namespace appear in its environment.
+    pub services: bool,
 }
 
 /// A ConfigMap or Secret by name. Named as required in one place and as optional in another, it is required.
@@ -53,21 +62,29 @@ pub struct Refs {
     pub secrets: BTreeMap<String, Option<Secret>>,
     /// Tokens by what was asked for.
     pub tokens: BTreeMap<TokenRef, Sensitive>,
+    /// PersistentVolumeClaims by name.
+    pub claims: BTreeMap<String, Option<PersistentVolumeClaim>>,
+    /// PersistentVolumes by name.
+    pub volumes: BTreeMap<String, Option<PersistentVolume>>,
+    /// The Services of the pod's namespace that have an address, by name.
+    pub services: Arc<[ServiceLink]>,
+    /// Secrets of PersistentVolumes, by namespace and name.
+    pub volume_secrets: BTreeMap<(String, String), Option<Secret>>,
 }
 
 /// Names and presence only: ConfigMaps hold passwords more often than they should.
 impl fmt::Debug for Refs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fn presence<T>(objects: &BTreeMap<String, Option<T>>) -> BTreeMap<&str, bool> {
-            objects
-                .iter()
-                .map(|(name, object)| (name.as_str(), object.is_some()))
-                .collect()
+        fn presence<K: Ord, T>(objects: &BTreeMap<K, Option<T>>) -> BTreeMap<&K, bool> {
+            objects.iter().map(|(name, object)| (name, object.is_some())).collect()
         }
         f.debug_struct("Refs")
             .field("config_maps", &presence(&self.config_maps))
             .field("secrets", &presence(&self.secrets))
             .field("tokens", &self.tokens)
+            .field("claims", &presence(&self.claims))
+            .field("volumes", &presence(&self.volumes))
+            .field("volume_secrets", &presence(&self.volume_secrets))
             .finish()
     }
 }
@@ -79,6 +96,31 @@ impl Refs {
 
     pub(super) fn secret(&self, name: &str) -> Option<&Secret> {
         self.secrets.get(name).and_then(Option::as_ref)
+    }
+
+    pub(super) fn claim(&self, name: &str) -> Option<&PersistentVolumeClaim> {
+        self.claims.get(name).and_then(Option::as_ref)
+    }
+
+    pub(super) fn volume(&self, name: &str) -> Option<&PersistentVolume> {
+        self.volumes.get(name).and_then(Option::as_ref)
+    }
+
+    pub(super) fn volume_secret(&self, namespace: &str, name: &str) -> Option<&Secret> {
+        let key = (namespace.to_owned(), name.to_owned());
+        self.volume_secrets.get(&key).and_then(Option::as_ref)
+    }
+
+    /// Names of the PersistentVolumes that the claims here are bound to: the second step.
+    pub fn volumes_to_read(&self) -> BTreeSet<String> {
+        let claims = self.claims.values().flatten();
+        claims.filter_map(storage::volume_of).map(str::to_owned).collect()
+    }
+
+    /// Namespaces and names of the Secrets with which the volumes here are mounted: the third step.
+    pub fn volume_secrets_to_read(&self) -> BTreeSet<(String, String)> {
+        let volumes = self.volumes.values().flatten();
+        volumes.filter_map(storage::secret_of).collect()
     }
 }
 
@@ -96,8 +138,9 @@ pub fn references(pod: &Pod) -> References {
     for container in spec.init_containers.iter().flatten().chain(&spec.containers) {
         named.container(container);
     }
+    let name = pod.metadata.name.as_deref().unwrap_or_default();
     for volume in spec.volumes.iter().flatten() {
-        named.volume(volume);
+        named.volume(volume, name);
     }
     for secret in spec.image_pull_secrets.iter().flatten() {
         named.secret(&secret.name, Some(true));
@@ -106,6 +149,8 @@ pub fn references(pod: &Pod) -> References {
         config_maps: to_refs(named.config_maps),
         secrets: to_refs(named.secrets),
         tokens: named.tokens,
+        claims: named.claims,
+        services: spec.enable_service_links != Some(false),
     }
 }
 
@@ -115,6 +160,7 @@ struct Named {
     config_maps: BTreeMap<String, bool>,
     secrets: BTreeMap<String, bool>,
     tokens: Vec<TokenRef>,
+    claims: BTreeSet<String>,
 }
 
 impl Named {
@@ -145,7 +191,16 @@ impl Named {
         }
     }
 
-    fn volume(&mut self, volume: &Volume) {
+    fn volume(&mut self, volume: &Volume, pod: &str) {
+        if let Some(source) = &volume.persistent_volume_claim {
+            self.claims.insert(source.claim_name.clone());
+        }
+        if volume.ephemeral.is_some() {
+            self.claims.insert(storage::ephemeral_claim(pod, &volume.name));
+        }
+        if let Some(secret) = storage::inline_secret(volume) {
+            self.secret(secret, None);
+        }
         if let Some(source) = &volume.config_map {
             self.config_map(&source.name, source.optional);
         }

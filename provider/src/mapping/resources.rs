@@ -8,6 +8,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use super::quantity::Exact;
 use super::rejection::Findings;
+use super::sidecars::Sidecar;
 use crate::pricing::PriceList;
 use crate::sizes::{self, Size};
 use crate::units::{MiB, MilliCpu};
@@ -21,6 +22,7 @@ pub(super) struct Demand {
     pub(super) cpu: MilliCpu,
     pub(super) memory: MiB,
     pub(super) storage_gib: u64,
+    pub(super) gpus: u64,
 }
 
 /// Hard bounds of one container, where its pod sets any.
@@ -28,7 +30,11 @@ pub(super) struct Demand {
 pub(super) struct Bounds {
     pub(super) cpu: Option<MilliCpu>,
     pub(super) memory: Option<MiB>,
+    pub(super) gpus: Option<u64>,
 }
+
+/// Names under which pods ask for GPUs. They come with an instance type, so a pod must name one.
+const GPUS: [&str; 2] = ["nvidia.com/gpu", "aliyun.com/gpu"];
 
 type Resources = BTreeMap<String, Quantity>;
 
@@ -39,11 +45,17 @@ pub(super) fn demand(spec: &PodSpec, findings: &mut Findings) -> Demand {
         let one = container_demand(container, &format!("spec.containers[{index}]"), findings);
         sum = sum.zip(one, u64::saturating_add);
     }
-    let mut most = Demand::default();
+    // Sidecars stay beside everything that comes after them.
+    let (mut sidecars, mut most) = (Demand::default(), Demand::default());
     for (index, container) in spec.init_containers.iter().flatten().enumerate() {
         let one = container_demand(container, &format!("spec.initContainers[{index}]"), findings);
-        most = most.zip(one, u64::max);
+        let beside = sidecars.zip(one, u64::saturating_add);
+        most = most.zip(beside, u64::max);
+        if Sidecar::is(container) {
+            sidecars = beside;
+        }
     }
+    sum = sum.zip(sidecars, u64::saturating_add);
     let mut pod = sum.zip(most, u64::max);
     if let Some(resources) = &spec.resources {
         // Pod-level resources take the place of what the containers add up to, resource by resource.
@@ -109,6 +121,7 @@ pub(super) fn bounds(container: &Container) -> Bounds {
     Bounds {
         cpu: Some(limits.cpu).filter(|cpu| cpu.0 > 0),
         memory: Some(limits.memory).filter(|memory| memory.0 > 0),
+        gpus: Some(limits.gpus).filter(|gpus| *gpus > 0),
     }
 }
 
@@ -166,11 +179,14 @@ fn read(resources: &Resources, path: &str, findings: &mut Findings) -> Demand {
             "ephemeral-storage" => exact
                 .ceil_times(1)
                 .map(|bytes| demand.storage_gib = bytes.div_ceil(1 << 30)),
+            gpu if GPUS.contains(&gpu) => exact.ceil_times(1).map(|gpus| demand.gpus = gpus),
             _ if exact.is_zero() => Some(()),
             other => {
                 findings.refuse(
                     field,
-                    format!("{other} is not offered by this node; only cpu, memory and ephemeral-storage are"),
+                    format!(
+                        "{other} is not offered by this node; cpu, memory, ephemeral-storage and nvidia.com/gpu are"
+                    ),
                 );
                 continue;
             }
@@ -188,6 +204,7 @@ impl Demand {
             cpu: MilliCpu(f(self.cpu.0, other.cpu.0)),
             memory: MiB(f(self.memory.0, other.memory.0)),
             storage_gib: f(self.storage_gib, other.storage_gib),
+            gpus: f(self.gpus, other.gpus),
         }
     }
 }
@@ -249,6 +266,24 @@ mod tests {
     }
 
     #[test]
+    fn sidecars_count_with_the_containers_and_with_what_comes_after_them() {
+        let sidecar = |resources: &[(&str, &str)]| Container {
+            restart_policy: Some("Always".to_owned()),
+            ..container(resources, &[])
+        };
+        let spec = PodSpec {
+            containers: vec![container(&[("cpu", "500m"), ("memory", "1Gi")], &[])],
+            init_containers: Some(vec![
+                sidecar(&[("cpu", "1")]),
+                container(&[("memory", "3Gi"), ("cpu", "250m")], &[]),
+                sidecar(&[("cpu", "2")]),
+            ]),
+            ..PodSpec::default()
+        };
+        assert_eq!(demand_of(&spec), (3500, 3 * 1024, 0));
+    }
+
+    #[test]
     fn pod_level_resources_replace_the_sum() {
         let spec = PodSpec {
             containers: vec![container(&[("cpu", "500m"), ("memory", "1Gi")], &[])],
@@ -276,8 +311,8 @@ mod tests {
         assert_eq!(
             bounds,
             Bounds {
-                cpu: None,
-                memory: Some(MiB(1433))
+                memory: Some(MiB(1433)),
+                ..Bounds::default()
             }
         );
     }
@@ -288,7 +323,7 @@ mod tests {
         let small = Demand {
             cpu: MilliCpu(250),
             memory: MiB(512),
-            storage_gib: 0,
+            ..Demand::default()
         };
         assert_eq!(size(small, true, &PriceList::CNY, &mut findings).cpu, MilliCpu(2000));
         assert_eq!(size(small, false, &PriceList::CNY, &mut findings).cpu, MilliCpu(250));

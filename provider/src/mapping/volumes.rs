@@ -4,12 +4,18 @@ use k8s_openapi::api::core::v1::{EmptyDirVolumeSource, NFSVolumeSource, Volume};
 
 use super::quantity::Exact;
 use super::rejection::Findings;
-use super::{Context, files};
+use super::{Context, files, storage};
 use crate::request::{self, VolumeSource};
 use crate::units::MiB;
 
+/// A volume, and whether it is mounted read-only whatever its mounts say.
+pub(super) struct Mapped {
+    pub(super) volume: request::Volume,
+    pub(super) read_only: bool,
+}
+
 /// The volume at `path`.
-pub(super) fn volume(cx: &Context<'_>, volume: &Volume, path: &str, findings: &mut Findings) -> request::Volume {
+pub(super) fn volume(cx: &Context<'_>, volume: &Volume, path: &str, findings: &mut Findings) -> Mapped {
     let Volume {
         aws_elastic_block_store,
         azure_disk,
@@ -55,22 +61,6 @@ pub(super) fn volume(cx: &Context<'_>, volume: &Volume, path: &str, findings: &m
         "a container group has no host whose files it could see; use emptyDir, configMap, secret or nfs",
     );
     refused(
-        persistent_volume_claim.is_some(),
-        "persistentVolumeClaim",
-        "this node cannot attach PersistentVolumeClaims yet; use an inline nfs volume, emptyDir with a larger disk \
-         (annotation k8s.aliyun.com/eci-extra-ephemeral-storage), or an object store",
-    );
-    refused(
-        csi.is_some(),
-        "csi",
-        "no CSI driver runs on this node; use an inline nfs volume or an object store",
-    );
-    refused(
-        ephemeral.is_some(),
-        "ephemeral",
-        "generic ephemeral volumes need a CSI driver, and none runs on this node; use emptyDir",
-    );
-    refused(
         image.is_some(),
         "image",
         "image volumes are not offered by ECI; copy the files with an init container into an emptyDir",
@@ -80,13 +70,8 @@ pub(super) fn volume(cx: &Context<'_>, volume: &Volume, path: &str, findings: &m
         "gitRepo",
         "gitRepo volumes are gone from Kubernetes; clone with an init container into an emptyDir",
     );
-    refused(
-        flex_volume.is_some(),
-        "flexVolume",
-        "FlexVolume drivers are not passed on by this node yet; use an inline nfs volume",
-    );
-    let elsewhere =
-        "this kind of storage is attached by a node of another platform; ECI offers emptyDir, nfs and files";
+    let elsewhere = "this kind of storage is attached by a node of another platform; ECI offers emptyDir, nfs, files, and disks, NAS \
+         and OSS of Alibaba Cloud";
     for (set, member) in [
         (aws_elastic_block_store.is_some(), "awsElasticBlockStore"),
         (azure_disk.is_some(), "azureDisk"),
@@ -109,7 +94,23 @@ pub(super) fn volume(cx: &Context<'_>, volume: &Volume, path: &str, findings: &m
         refused(set, member, elsewhere);
     }
 
-    let source = if let Some(source) = config_map {
+    let attached = if let Some(source) = persistent_volume_claim {
+        storage::claim(cx, source, &format!("{path}.persistentVolumeClaim"), findings)
+    } else if let Some(source) = ephemeral {
+        storage::ephemeral(cx, name, source, &format!("{path}.ephemeral"), findings)
+    } else if let Some(source) = csi {
+        storage::inline_csi(cx, source, &format!("{path}.csi"), findings)
+    } else if let Some(source) = flex_volume {
+        storage::inline_flex(cx, source, &format!("{path}.flexVolume"), findings)
+    } else {
+        None
+    };
+    // A kubelet mounts files it wrote itself read-only, whatever the pod says.
+    let files = config_map.is_some() || secret.is_some() || projected.is_some() || downward_api.is_some();
+    let read_only = files || attached.as_ref().is_some_and(|attached| attached.read_only);
+    let source = if let Some(attached) = attached {
+        attached.source
+    } else if let Some(source) = config_map {
         files::config_map(cx, source, &format!("{path}.configMap"), findings)
     } else if let Some(source) = secret {
         files::secret(cx, source, &format!("{path}.secret"), findings)
@@ -133,9 +134,12 @@ pub(super) fn volume(cx: &Context<'_>, volume: &Volume, path: &str, findings: &m
         let source = empty_dir.clone().unwrap_or_default();
         empty_dir_volume(&source, &format!("{path}.emptyDir"), findings)
     };
-    request::Volume {
-        name: name.clone(),
-        source,
+    Mapped {
+        volume: request::Volume {
+            name: name.clone(),
+            source,
+        },
+        read_only,
     }
 }
 

@@ -40,6 +40,7 @@ fn put_common(w: &mut Writer<'_>, container: &Container) {
     if let Some(memory) = container.memory {
         w.put("Memory", &decimal(memory.as_gib()));
     }
+    w.put_some("Gpu", container.gpu.as_ref());
     w.texts("Command", &container.command);
     w.texts("Arg", &container.args);
     w.put_some("WorkingDir", container.working_dir.as_ref());
@@ -147,6 +148,7 @@ mod tests {
             image_pull_policy: Some("Always".into()),
             cpu: Some(MilliCpu(500)),
             memory: Some(MiB(1536)),
+            gpu: Some(1),
             command: vec!["/bin/sh".into(), "-c".into()],
             args: vec!["echo \"a b\" > /tmp/x".into()],
             working_dir: Some("/w".into()),
@@ -229,6 +231,7 @@ mod tests {
         "ImagePullPolicy=Always",
         "Cpu=0.5",
         "Memory=1.5",
+        "Gpu=1",
         "Command.1=/bin/sh",
         "Command.2=-c",
         "Arg.1=echo \"a b\" > /tmp/x",

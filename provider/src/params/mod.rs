@@ -5,6 +5,7 @@
 //! adds are not parameters here.
 
 mod container;
+mod options;
 mod volume;
 mod writer;
 
@@ -84,8 +85,10 @@ fn visit(request: &CreateContainerGroup, mut sink: impl FnMut(&str, &str)) {
         extra_ephemeral_storage_gib,
         spot_strategy,
         spot_price_limit,
+        spot_duration,
         max_pending_minutes,
         ram_role_name,
+        options,
         tags,
         init_containers,
         containers,
@@ -139,8 +142,10 @@ fn visit(request: &CreateContainerGroup, mut sink: impl FnMut(&str, &str)) {
     w.put_some("EphemeralStorage", extra_ephemeral_storage_gib.as_ref());
     w.put_some("SpotStrategy", spot_strategy.as_ref());
     w.put_some("SpotPriceLimit", spot_price_limit.as_ref());
+    w.put_some("SpotDuration", spot_duration.as_ref());
     w.put_some("MaxPendingMinute", max_pending_minutes.as_ref());
     w.put_some("RamRoleName", ram_role_name.as_ref());
+    options::put(w, options);
     w.list("Tag", tags, |w, (key, value)| {
         w.put("Key", key);
         w.put("Value", value);
@@ -257,6 +262,7 @@ mod tests {
             extra_ephemeral_storage_gib: Some(20),
             spot_strategy: Some("SpotWithPriceLimit".into()),
             spot_price_limit: Some("0.05".into()),
+            spot_duration: Some(0),
             max_pending_minutes: Some(60),
             ram_role_name: Some("role".into()),
             tags: vec![("UID".into(), "1-2".into()), ("k".into(), String::new())],
@@ -299,6 +305,7 @@ mod tests {
                 "EphemeralStorage=20",
                 "SpotStrategy=SpotWithPriceLimit",
                 "SpotPriceLimit=0.05",
+                "SpotDuration=0",
                 "MaxPendingMinute=60",
                 "RamRoleName=role",
                 "Tag.1.Key=UID",

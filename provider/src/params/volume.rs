@@ -1,7 +1,10 @@
 //! `Volume.N`.
 
+use std::collections::BTreeMap;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use serde_json::json;
 
 use crate::request::{Volume, VolumeSource};
 
@@ -40,6 +43,17 @@ pub(super) fn put(w: &mut Writer<'_>, volume: &Volume) {
             w.put("NFSVolume.Server", server);
             w.put("NFSVolume.Path", path);
             w.put_if("NFSVolume.ReadOnly", *read_only);
+        }
+        VolumeSource::Flex {
+            driver,
+            fs_type,
+            options,
+        } => {
+            w.put("Type", "FlexVolume");
+            w.put("FlexVolume.Driver", driver);
+            w.put_some("FlexVolume.FsType", fs_type.as_ref());
+            let options: BTreeMap<&str, &str> = options.iter().map(|(k, v)| (k.as_str(), v.0.as_str())).collect();
+            w.put("FlexVolume.Options", &json!(options).to_string());
         }
     }
 }
@@ -112,6 +126,24 @@ mod tests {
                 "ConfigFileVolume.ConfigFileToPath.2.Path=d/b",
                 "ConfigFileVolume.ConfigFileToPath.2.Content=",
                 "ConfigFileVolume.ConfigFileToPath.2.Mode=0400",
+            ]
+        );
+    }
+
+    #[test]
+    fn flex() {
+        let flex = VolumeSource::Flex {
+            driver: "alicloud/disk".into(),
+            fs_type: Some("ext4".into()),
+            options: [("volumeId".to_owned(), "d-1".into())].into(),
+        };
+        assert_eq!(
+            lines(flex)[1..],
+            [
+                "Type=FlexVolume",
+                "FlexVolume.Driver=alicloud/disk",
+                "FlexVolume.FsType=ext4",
+                r#"FlexVolume.Options={"volumeId":"d-1"}"#
             ]
         );
     }

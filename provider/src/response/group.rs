@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use crate::group::{ContainerState, GroupStatus, ObservedContainer, ObservedGroup};
+use crate::written_back::Whereabouts;
 
 use super::events::GroupEvent;
 use super::{lenient, none_if_empty};
@@ -38,6 +39,22 @@ pub struct ContainerGroup {
     status: String,
     #[serde(deserialize_with = "lenient::text")]
     zone_id: String,
+    #[serde(deserialize_with = "lenient::text")]
+    vpc_id: String,
+    #[serde(rename = "VSwitchId", deserialize_with = "lenient::text")]
+    vswitch_id: String,
+    #[serde(deserialize_with = "lenient::text")]
+    security_group_id: String,
+    #[serde(deserialize_with = "lenient::text")]
+    eni_instance_id: String,
+    #[serde(deserialize_with = "lenient::text")]
+    internet_ip: String,
+    #[serde(deserialize_with = "lenient::text")]
+    ipv6_address: String,
+    #[serde(deserialize_with = "lenient::text")]
+    instance_type: String,
+    #[serde(deserialize_with = "lenient::text")]
+    compute_category: String,
     #[serde(deserialize_with = "lenient::text")]
     intranet_ip: String,
     #[serde(deserialize_with = "lenient::number")]
@@ -133,7 +150,20 @@ impl From<ContainerGroup> for ObservedGroup {
             | GroupStatus::Terminating
             | GroupStatus::Unknown(_) => None,
         };
+        let whereabouts = Whereabouts {
+            zone_id: group.zone_id.clone(),
+            vpc_id: group.vpc_id,
+            vswitch_id: group.vswitch_id,
+            security_group_id: group.security_group_id,
+            eni_instance_id: group.eni_instance_id,
+            internet_ip: group.internet_ip,
+            ipv6_address: group.ipv6_address,
+            instance_type: group.instance_type,
+            compute_category: group.compute_category,
+            ..Whereabouts::default()
+        };
         Self {
+            whereabouts: Some(Box::new(whereabouts)),
             id: group.container_group_id,
             name: group.container_group_name,
             status,

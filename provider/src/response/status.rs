@@ -170,6 +170,7 @@ impl From<StatusRecord> for ObservedGroup {
             status: GroupStatus::parse(&record.status),
             pod_ip: none_if_empty(pod.pod_ip).or(first_ip.and_then(none_if_empty)),
             zone_id: None,
+            whereabouts: None,
             size: None,
             tags: Vec::new(),
             uuid: none_if_empty(record.uuid),

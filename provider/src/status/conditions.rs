@@ -141,7 +141,9 @@ impl Basis<'_> {
             match kind {
                 // A probe's success leaves no trace in the observation.
                 Kind::Ready | Kind::ContainersReady if self.waits_for_others() => None,
-                Kind::Ready | Kind::ContainersReady => container::latest_start(self.containers),
+                Kind::Ready | Kind::ContainersReady => {
+                    container::latest_start(self.containers.iter().chain(self.sidecars()))
+                }
                 Kind::PodReadyToStartContainers | Kind::Initialized => self.started,
                 Kind::ContainerInstanceCreated | Kind::ContainerInstanceExpired => None,
             }
@@ -156,8 +158,27 @@ impl Basis<'_> {
         observed.unwrap_or(self.now)
     }
 
+    /// Statuses of init containers, each with whether it is a sidecar.
+    fn init(&self) -> impl Iterator<Item = (&ContainerStatus, bool)> {
+        let facts = &self.facts.init_containers;
+        let sidecar = |index: usize| facts.get(index).is_some_and(|facts| facts.sidecar);
+        self.init_containers
+            .iter()
+            .enumerate()
+            .map(move |(index, status)| (status, sidecar(index)))
+    }
+
+    fn sidecars(&self) -> impl Iterator<Item = &ContainerStatus> {
+        self.init().filter(|(_, sidecar)| *sidecar).map(|(status, _)| status)
+    }
+
     fn waits_for_others(&self) -> bool {
-        self.facts.containers.iter().any(|container| container.readiness_probe)
+        let sidecars = self.facts.init_containers.iter().filter(|container| container.sidecar);
+        self.facts
+            .containers
+            .iter()
+            .chain(sidecars)
+            .any(|container| container.readiness_probe)
             || !self.facts.readiness_gates.is_empty()
     }
 
@@ -174,11 +195,15 @@ impl Basis<'_> {
             return Ok(Some("PodCompleted"));
         }
         let any_started = self.containers.iter().any(container::has_started);
+        // A sidecar is done with initializing when it has started.
+        let complete = |status: &ContainerStatus, sidecar| match sidecar {
+            true => status.started == Some(true),
+            false => status.ready,
+        };
         let incomplete: Vec<&str> = self
-            .init_containers
-            .iter()
-            .filter(|status| !status.ready)
-            .map(|status| status.name.as_str())
+            .init()
+            .filter(|(status, sidecar)| !complete(status, *sidecar))
+            .map(|(status, _)| status.name.as_str())
             .collect();
         if any_started || incomplete.is_empty() {
             Ok(None)
@@ -197,8 +222,8 @@ impl Basis<'_> {
             Phase::Pending | Phase::Running => {}
         }
         let unready: Vec<&str> = self
-            .containers
-            .iter()
+            .sidecars()
+            .chain(self.containers)
             .filter(|status| !status.ready)
             .map(|status| status.name.as_str())
             .collect();

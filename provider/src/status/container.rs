@@ -340,9 +340,9 @@ pub(super) fn has_started(status: &ContainerStatus) -> bool {
 }
 
 /// The latest start of containers that run now.
-pub(super) fn latest_start(statuses: &[ContainerStatus]) -> Option<Timestamp> {
+pub(super) fn latest_start<'a>(statuses: impl IntoIterator<Item = &'a ContainerStatus>) -> Option<Timestamp> {
     let running = statuses
-        .iter()
+        .into_iter()
         .filter_map(|status| status.state.as_ref()?.running.as_ref()?.started_at.as_ref());
     running.map(|time| time.0).max()
 }

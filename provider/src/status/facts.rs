@@ -48,6 +48,8 @@ pub struct ContainerFacts {
     pub image: Box<str>,
     /// Whether it has a readiness probe; without one it is ready as soon as it runs.
     pub readiness_probe: bool,
+    /// Whether it is a native sidecar: one of `spec.initContainers` for Kubernetes, and a container like the others for ECI.
+    pub sidecar: bool,
 }
 
 /// A readiness gate.
@@ -124,6 +126,7 @@ fn containers(specs: &[Container]) -> Vec<ContainerFacts> {
             name: container.name.as_str().into(),
             image: container.image.as_deref().unwrap_or_default().into(),
             readiness_probe: container.readiness_probe.is_some(),
+            sidecar: container.restart_policy.as_deref() == Some("Always"),
         })
         .collect()
 }

@@ -27,7 +27,6 @@ use crate::request::RestartPolicy;
 
 /// The status of the pod whose group is `group`. `now` becomes the time of changes that nobody recorded.
 pub fn to_pod_status(group: &ObservedGroup, facts: &PodFacts, now: Timestamp) -> PodStatus {
-    let (reason, message) = explain(group, facts);
     let mut view = View {
         group_id: &group.id,
         observed: Some(group),
@@ -43,7 +42,11 @@ pub fn to_pod_status(group: &ObservedGroup, facts: &PodFacts, now: Timestamp) ->
     };
     let mut containers = view.containers(facts);
     let mut init_containers = view.init_containers(facts, &containers);
-    let phase = phase::of(&group.status, &containers, &init_containers, facts.restart_policy);
+    let phase = phase::of(
+        &group.status,
+        &phase::Containers::of(&containers, &init_containers, facts),
+        facts.restart_policy,
+    );
     let phase = facts.previous.phase.map_or(phase, |before| before.then(phase));
     if phase.is_terminal() && !group.status.is_terminal() {
         // The pod is over before its group is, or was said to be earlier: nothing in it runs or waits any more.
@@ -55,6 +58,11 @@ pub fn to_pod_status(group: &ObservedGroup, facts: &PodFacts, now: Timestamp) ->
         containers = view.containers(facts);
         init_containers = view.init_containers(facts, &containers);
     }
+    // A pod whose main containers had ended well owes no explanation for what ended the group.
+    let (reason, message) = match phase {
+        Phase::Succeeded => (String::new(), String::new()),
+        _ => explain(group, facts),
+    };
     let started = facts
         .previous
         .start_time
@@ -131,7 +139,11 @@ pub fn terminal_status(facts: &PodFacts, reason: &str, message: &str, now: Times
     };
     let containers = view.containers(facts);
     let init_containers = view.init_containers(facts, &containers);
-    let phase = phase::by_containers(&containers, &init_containers, facts.restart_policy, true);
+    let phase = phase::by_containers(
+        &phase::Containers::of(&containers, &init_containers, facts),
+        facts.restart_policy,
+        true,
+    );
     // Init containers that never ended do not make a pod Pending that is over.
     let phase = if phase == Phase::Succeeded {
         phase
@@ -190,10 +202,16 @@ pub fn needs_full_observation(group: &ObservedGroup, facts: &PodFacts) -> bool {
         return false;
     }
     let seen = |name: &str| group.containers.iter().find(|container| container.name == name);
-    let lacks_one = facts.containers.iter().any(|container| seen(&container.name).is_none());
+    let sidecars = facts.init_containers.iter().filter(|container| container.sidecar);
+    let lacks_one = facts
+        .containers
+        .iter()
+        .chain(sidecars)
+        .any(|container| seen(&container.name).is_none());
+    let has_init = facts.init_containers.iter().any(|container| !container.sidecar);
     let initializing = match &group.init_containers {
         Some(known) => !known.iter().all(|init| ended_well(&init.state)),
-        None => !facts.init_containers.is_empty() && !group.containers.iter().any(ran),
+        None => has_init && !group.containers.iter().any(ran),
     };
     lacks_one || initializing
 }
@@ -266,67 +284,80 @@ struct View<'a> {
     policy: RestartPolicy,
 }
 
+/// The list a container stands in, and what follows from it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Main,
+    Init,
+    Sidecar,
+}
+
 impl View<'_> {
     fn containers(&self, facts: &PodFacts) -> Vec<ContainerStatus> {
         let observed = self.observed.map(|group| group.containers.as_slice());
-        self.statuses(
-            &facts.containers,
-            observed,
-            &facts.previous.containers,
-            self.unrecorded,
-            false,
-        )
+        let status = |one| self.status(one, observed, &facts.previous.containers, self.unrecorded, Role::Main);
+        facts.containers.iter().map(status).collect()
     }
 
     fn init_containers(&self, facts: &PodFacts, main: &[ContainerStatus]) -> Vec<ContainerStatus> {
+        let containers = self.observed.map(|group| group.containers.as_slice());
         let observed = self.observed.and_then(|group| group.init_containers.as_deref());
         // ECI starts nothing before every init container has ended well, so a call that leaves them out need not say so, and
         // what was heard of them before is over.
+        let sidecar_ran = facts
+            .init_containers
+            .iter()
+            .filter(|one| one.sidecar)
+            .any(|one| find(containers, one).is_some_and(ran));
+        let begun = sidecar_ran || main.iter().any(container::has_started);
         let all_ended = |seen: &[ObservedContainer]| seen.iter().all(|init| ended_well(&init.state));
-        let observed = observed.filter(|seen| all_ended(seen) || !main.iter().any(container::has_started));
-        let passed = observed.is_none() && main.iter().any(container::has_started);
+        let observed = observed.filter(|seen| all_ended(seen) || !begun);
+        let passed = observed.is_none() && begun;
         let unrecorded = if passed { Unrecorded::Succeeded } else { self.unrecorded };
-        self.statuses(
-            &facts.init_containers,
-            observed,
-            &facts.previous.init_containers,
-            unrecorded,
-            true,
-        )
+        let previous = &facts.previous.init_containers;
+        let status = |one: &ContainerFacts| match one.sidecar {
+            true => self.status(one, containers, previous, self.unrecorded, Role::Sidecar),
+            false => self.status(one, observed, previous, unrecorded, Role::Init),
+        };
+        facts.init_containers.iter().map(status).collect()
     }
 
-    fn statuses(
+    fn status(
         &self,
-        facts: &[ContainerFacts],
+        one: &ContainerFacts,
         observed: Option<&[ObservedContainer]>,
         previous: &[PreviousContainer],
         unrecorded: Unrecorded,
-        is_init: bool,
-    ) -> Vec<ContainerStatus> {
-        let siblings_ran = !is_init && observed.into_iter().flatten().any(ran);
+        role: Role,
+    ) -> ContainerStatus {
+        let is_init = role == Role::Init;
         // The end of the group is not the end of an init container that ended long before.
         let finished = self
             .finished
             .filter(|_| !(is_init && unrecorded == Unrecorded::Succeeded));
-        facts
-            .iter()
-            .map(|one| {
-                let sources = Sources {
-                    group_id: self.group_id,
-                    facts: one,
-                    observed: observed.into_iter().flatten().find(|seen| *seen.name == *one.name),
-                    previous: previous.iter().find(|before| before.name == one.name),
-                    unrecorded,
-                    finished,
-                    waiting: self.waiting,
-                    is_init,
-                    policy: self.policy,
-                    siblings_ran,
-                };
-                sources.status()
-            })
-            .collect()
+        let sources = Sources {
+            group_id: self.group_id,
+            facts: one,
+            observed: find(observed, one),
+            previous: previous.iter().find(|before| before.name == one.name),
+            unrecorded,
+            finished,
+            waiting: self.waiting,
+            is_init,
+            // A sidecar may always run again, whatever the pod's policy.
+            policy: if role == Role::Sidecar {
+                RestartPolicy::Always
+            } else {
+                self.policy
+            },
+            siblings_ran: !is_init && observed.into_iter().flatten().any(ran),
+        };
+        sources.status()
     }
+}
+
+fn find<'a>(observed: Option<&'a [ObservedContainer]>, one: &ContainerFacts) -> Option<&'a ObservedContainer> {
+    observed.into_iter().flatten().find(|seen| *seen.name == *one.name)
 }
 
 /// A status but for its conditions.

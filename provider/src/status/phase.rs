@@ -2,6 +2,7 @@
 
 use k8s_openapi::api::core::v1::ContainerStatus;
 
+use super::facts::{ContainerFacts, PodFacts};
 use crate::group::GroupStatus;
 use crate::request::RestartPolicy;
 
@@ -48,37 +49,65 @@ impl Phase {
     }
 }
 
+/// How far the containers of a pod are, by what they mean for its phase.
+#[derive(Default)]
+pub(super) struct Containers {
+    main: Vec<Progress>,
+    init: Vec<Progress>,
+    sidecars: Vec<Progress>,
+}
+
+impl Containers {
+    /// Of statuses that stand in the order of `facts`.
+    pub(super) fn of(main: &[ContainerStatus], init: &[ContainerStatus], facts: &PodFacts) -> Self {
+        Self::sorted(main, init, &facts.init_containers)
+    }
+
+    fn sorted(main: &[ContainerStatus], init: &[ContainerStatus], facts: &[ContainerFacts]) -> Self {
+        let mut all = Self {
+            main: main.iter().map(Progress::of).collect(),
+            ..Self::default()
+        };
+        for (index, status) in init.iter().enumerate() {
+            let sidecar = facts.get(index).is_some_and(|facts| facts.sidecar);
+            let list = if sidecar { &mut all.sidecars } else { &mut all.init };
+            list.push(Progress::of(status));
+        }
+        all
+    }
+
+    /// Whether every main container has ended with 0.
+    fn all_well(&self) -> bool {
+        let well = Progress::Stopped { well: true };
+        !self.main.is_empty() && self.main.iter().all(|progress| *progress == well)
+    }
+}
+
 /// The phase of a pod whose group is in `group`.
-pub(super) fn of(
-    group: &GroupStatus,
-    containers: &[ContainerStatus],
-    init_containers: &[ContainerStatus],
-    policy: RestartPolicy,
-) -> Phase {
+pub(super) fn of(group: &GroupStatus, containers: &Containers, policy: RestartPolicy) -> Phase {
     match group {
         GroupStatus::Scheduling => Phase::Pending,
         // The group's verdict: ECI can be told to overlook a container's exit code.
         GroupStatus::Succeeded => Phase::Succeeded,
+        // ECI counts how sidecars end when it ends them; a pod is done with its main containers.
+        GroupStatus::Failed | GroupStatus::Expired if !containers.sidecars.is_empty() && containers.all_well() => {
+            Phase::Succeeded
+        }
         GroupStatus::Failed | GroupStatus::Expired | GroupStatus::ScheduleFailed => Phase::Failed,
         // What has ended there will not run again, even where the policy is Always.
-        GroupStatus::Terminating => by_containers(containers, init_containers, policy, true),
+        GroupStatus::Terminating => by_containers(containers, policy, true),
         GroupStatus::Pending
         | GroupStatus::Running
         | GroupStatus::Restarting
         | GroupStatus::Updating
         // Whatever the word means, the containers tell.
-        | GroupStatus::Unknown(_) => by_containers(containers, init_containers, policy, false),
+        | GroupStatus::Unknown(_) => by_containers(containers, policy, false),
     }
 }
 
 /// A kubelet's `getPhase`. `over` = no container will be started again, whatever the restart policy.
-pub(super) fn by_containers(
-    containers: &[ContainerStatus],
-    init_containers: &[ContainerStatus],
-    policy: RestartPolicy,
-    over: bool,
-) -> Phase {
-    let init: Vec<_> = init_containers.iter().map(Progress::of).collect();
+pub(super) fn by_containers(containers: &Containers, policy: RestartPolicy, over: bool) -> Phase {
+    let Containers { main, init, sidecars } = containers;
     if policy == RestartPolicy::Never && init.contains(&Progress::Stopped { well: false }) {
         return Phase::Failed;
     }
@@ -86,7 +115,6 @@ pub(super) fn by_containers(
     let initializing = init
         .iter()
         .any(|progress| matches!(progress, Progress::Waiting | Progress::Running));
-    let main: Vec<_> = containers.iter().map(Progress::of).collect();
     if initializing || main.contains(&Progress::Waiting) {
         return Phase::Pending;
     }
@@ -96,9 +124,11 @@ pub(super) fn by_containers(
     if main.is_empty() {
         return Phase::Pending;
     }
-    let all_well = main
-        .iter()
-        .all(|progress| *progress == Progress::Stopped { well: true });
+    // Sidecars end after the main containers, and how they end does not matter.
+    if sidecars.contains(&Progress::Running) {
+        return Phase::Running;
+    }
+    let all_well = containers.all_well();
     match policy {
         _ if over && all_well => Phase::Succeeded,
         _ if over => Phase::Failed,
@@ -188,6 +218,22 @@ mod tests {
             .collect()
     }
 
+    /// Init containers in capitals are sidecars.
+    fn containers(main: &str, init: &str) -> Containers {
+        let facts: Vec<_> = init
+            .chars()
+            .map(|state| ContainerFacts {
+                name: "c".into(),
+                image: "i".into(),
+                readiness_probe: false,
+                sidecar: state.is_uppercase(),
+            })
+            .collect();
+        // Digits have no capitals: `Z` and `O` are sidecars that ended with 0 and 1.
+        let init = init.to_lowercase().replace('z', "0").replace('o', "1");
+        Containers::sorted(&statuses(main), &statuses(&init), &facts)
+    }
+
     #[test]
     fn phases_are_a_kubelets() {
         use Phase::{Failed, Pending, Running, Succeeded};
@@ -209,10 +255,19 @@ mod tests {
             ("00", "r", [Running; 3]),
             ("1", "w", [Pending, Pending, Failed]),
             ("b", "w", [Pending, Pending, Failed]),
+            ("W", "w", [Pending; 3]),
+            ("R", "w", [Pending; 3]),
+            ("0R", "r", [Running; 3]),
+            ("B", "r", [Running; 3]),
+            ("O", "r", [Running; 3]),
+            ("R", "0", [Running; 3]),
+            ("Z", "0", [Running, Succeeded, Succeeded]),
+            ("O", "0", [Running, Succeeded, Succeeded]),
+            ("O", "1", [Running, Running, Failed]),
         ] {
             let policies = [RestartPolicy::Always, RestartPolicy::OnFailure, RestartPolicy::Never];
             for (policy, expected) in policies.into_iter().zip(phases) {
-                let phase = of(&GroupStatus::Running, &statuses(main), &statuses(init), policy);
+                let phase = of(&GroupStatus::Running, &containers(main, init), policy);
                 assert_eq!(phase, expected, "init {init:?}, containers {main:?}, {policy:?}");
             }
         }
@@ -232,10 +287,25 @@ mod tests {
             (GroupStatus::Unknown("New".to_owned()), "r", Phase::Running),
         ] {
             assert_eq!(
-                of(&group, &statuses(states), &[], RestartPolicy::Always),
+                of(&group, &containers(states, ""), RestartPolicy::Always),
                 expected,
                 "{group:?} {states}"
             );
+        }
+    }
+
+    #[test]
+    fn sidecars_that_eci_ended_do_not_fail_a_pod() {
+        for (main, sidecar, expected) in [
+            ("0", "O", Phase::Succeeded),
+            ("0", "R", Phase::Succeeded),
+            ("1", "O", Phase::Failed),
+            ("r", "O", Phase::Failed),
+        ] {
+            for group in [GroupStatus::Failed, GroupStatus::Expired] {
+                let phase = of(&group, &containers(main, sidecar), RestartPolicy::Never);
+                assert_eq!(phase, expected, "{group:?} {main} {sidecar}");
+            }
         }
     }
 }

@@ -46,8 +46,8 @@ pub(super) fn message(
     }
 }
 
-/// Removes what the mapping marked as sensitive in `request`: passwords, environment and files, the latter as bytes and
-/// as they are on the wire.
+/// Removes what the mapping marked as sensitive in `request`: passwords, access keys, environment and files, the latter as
+/// bytes and as they are on the wire.
 pub(super) fn parameters(text: &mut String, request: &CreateContainerGroup) {
     for (key, value) in provider::params::create_params(request) {
         let environment = key.contains(".EnvironmentVar.") && key.ends_with(".Value");
@@ -56,10 +56,19 @@ pub(super) fn parameters(text: &mut String, request: &CreateContainerGroup) {
         }
     }
     for volume in &request.volumes {
-        if let VolumeSource::ConfigFile { files, .. } = &volume.source {
-            for content in files.iter().filter_map(|file| std::str::from_utf8(&file.content).ok()) {
-                remove(text, content.trim());
+        match &volume.source {
+            VolumeSource::ConfigFile { files, .. } => {
+                for content in files.iter().filter_map(|file| std::str::from_utf8(&file.content).ok()) {
+                    remove(text, content.trim());
+                }
             }
+            VolumeSource::Flex { options, .. } => {
+                // The access key of an OSS bucket; the rest is what helps to mend it.
+                for value in ["akId", "akSecret"].iter().filter_map(|key| options.get(*key)) {
+                    remove(text, &value.0);
+                }
+            }
+            VolumeSource::EmptyDir { .. } | VolumeSource::Nfs { .. } => {}
         }
     }
 }

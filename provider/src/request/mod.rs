@@ -3,7 +3,12 @@
 //! Field names are those of the OpenAPI (2018-08-08) in snake case; only parameters the mapping can set are here.
 //! Values that may hold secrets (environment, files) are kept out of `Debug` by [`Sensitive`].
 
+mod options;
+
+use std::collections::BTreeMap;
 use std::fmt;
+
+pub use self::options::{AcrRegistry, DataCache, Eip, GroupOptions, ImageOptions, MachineOptions, NetworkOptions};
 
 use crate::units::{MiB, MilliCpu};
 
@@ -121,10 +126,14 @@ pub struct CreateContainerGroup {
     pub spot_strategy: Option<String>,
     /// `SpotPriceLimit`, as the user wrote it (currency units per hour, at most 3 decimals).
     pub spot_price_limit: Option<String>,
+    /// `SpotDuration`: protected hours.
+    pub spot_duration: Option<i64>,
     /// `MaxPendingMinute`.
     pub max_pending_minutes: Option<u16>,
     /// `RamRoleName`.
     pub ram_role_name: Option<String>,
+    /// What else can be said of a group.
+    pub options: GroupOptions,
     /// `Tag.N`, at most 20.
     pub tags: Vec<(String, String)>,
     /// `InitContainer.N`, run in order.
@@ -185,6 +194,8 @@ pub struct Container {
     pub cpu: Option<MilliCpu>,
     /// `Memory` of the container; unset = it shares the group's.
     pub memory: Option<MiB>,
+    /// `Gpu`: how many it has.
+    pub gpu: Option<u64>,
     /// `Command.N`; empty = the image's entrypoint.
     pub command: Vec<String>,
     /// `Arg.N`; empty = the image's.
@@ -354,6 +365,15 @@ pub enum VolumeSource {
         path: String,
         /// `ReadOnly`.
         read_only: bool,
+    },
+    /// `FlexVolume`: storage of Alibaba Cloud.
+    Flex {
+        /// `Driver`: `alicloud/disk`, `alicloud/nas` or `alicloud/oss`.
+        driver: String,
+        /// `FsType`.
+        fs_type: Option<String>,
+        /// `Options`, a JSON object of texts on the wire. An access key may be among them.
+        options: BTreeMap<String, Sensitive>,
     },
 }
 
