@@ -15,7 +15,7 @@ use crate::pods::input::{
     CreateOutcome, Created, DeleteOutcome, EvictOutcome, Failure, FilesOutcome, FilesSent, FindOutcome, Outcome,
     PublishOutcome,
 };
-use crate::pods::record::{DeleteAccepted, Files, GroupState, Hold, Placed, PodRecord, Release};
+use crate::pods::record::{DeleteAccepted, Files, GroupState, Hold, PodRecord, Release};
 use crate::pods::trouble::{Trouble, TroubleKind, What};
 
 /// First look for a group whose create's outcome is not known.
@@ -127,7 +127,7 @@ fn absorb_create(record: &mut PodRecord, outcome: CreateOutcome, now: Timestamp,
     let what = match outcome {
         CreateOutcome::Created(Created {
             id,
-            size,
+            placed,
             asked,
             weakened,
             warnings,
@@ -141,7 +141,8 @@ fn absorb_create(record: &mut PodRecord, outcome: CreateOutcome, now: Timestamp,
                     ..Files::default()
                 });
             }
-            record.placed = Some(Placed { size });
+            let size = placed.size;
+            record.placed = Some(placed);
             return Lesson::Created {
                 id,
                 size,
@@ -404,6 +405,9 @@ fn absorb_publish(record: &mut PodRecord, outcome: PublishOutcome, now: Timestam
             record.published.resource_version = written.resource_version;
             record.published.attempt = written.attempt;
             record.published.annotated |= written.annotated;
+            if written.running {
+                record.placed = None;
+            }
             if written.files
                 && let Some(files) = record.rare.as_deref_mut().and_then(|rare| rare.files.as_mut())
             {

@@ -17,6 +17,7 @@ use provider::request::{CreateContainerGroup, RestartPolicy};
 use provider::sizes::Size;
 use provider::status::{self, Phase, Previous};
 use provider::tags;
+use provider::written_back::Whereabouts;
 use serde_json::value::RawValue;
 
 use crate::chain::chain;
@@ -29,7 +30,7 @@ use crate::pods::input::{
 };
 use crate::pods::live::Source;
 use crate::pods::publish;
-use crate::pods::record::PodRecord;
+use crate::pods::record::{Placed, PodRecord};
 use crate::pods::refs::RefsReader;
 use crate::pods::watch::{NodePod, WrittenPod};
 
@@ -131,7 +132,11 @@ impl Effects {
         match self.eci.create_container_group(&mapped.request).await {
             Ok(created) => CreateOutcome::Created(Created {
                 id: Arc::from(created.id),
-                size: mapped.size,
+                placed: Box::new(Placed {
+                    size: mapped.size,
+                    request_id: created.request_id.into(),
+                    at: Whereabouts::of(&mapped.request),
+                }),
                 asked: Size {
                     cpu: mapped.asked.0,
                     memory: mapped.asked.1,

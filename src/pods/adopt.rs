@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 
 use crate::pods::figures::Figures;
 use crate::pods::input::Input;
-use crate::pods::record::{Desired, GroupState, PodRecord, Uid};
+use crate::pods::record::{Desired, GroupState, Placed, PodRecord, Uid};
 use crate::pods::store::Store;
 
 /// Ids in one call, ECI's bound.
@@ -164,4 +164,5 @@ pub fn adopt(record: &mut PodRecord, group: &ObservedGroup, now: Timestamp) {
         _ => record.published.attempt,
     };
     record.has_group(Arc::from(group.id.as_str()), attempt, now);
+    record.placed = Placed::of(group);
 }

@@ -10,7 +10,7 @@ use provider::sizes::Size;
 use provider::status::Previous;
 
 use crate::pods::live::Source;
-use crate::pods::record::Uid;
+use crate::pods::record::{Placed, Uid};
 use crate::pods::watch::NodePod;
 
 /// One input.
@@ -105,8 +105,8 @@ pub enum CreateOutcome {
 pub struct Created {
     /// Its id.
     pub id: Arc<str>,
-    /// The size bought.
-    pub size: Size,
+    /// The size bought, and where.
+    pub placed: Box<Placed>,
     /// What was asked for, before rounding: milli-vCPU and MiB.
     pub asked: Size,
     /// Fields that are weaker here than the pod asks.

@@ -278,7 +278,7 @@ impl World {
                 make(self);
                 CreateOutcome::Created(Created {
                     id: Self::id(attempt),
-                    size: Size::default(),
+                    placed: Box::default(),
                     asked: Size::default(),
                     weakened: Vec::new(),
                     warnings: Vec::new(),

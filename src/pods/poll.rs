@@ -444,6 +444,11 @@ impl Poller {
                         let Some(uid) = records.uid_of_group(&group.id).cloned() else {
                             continue;
                         };
+                        records.update(&uid, |record| {
+                            if let Some(observed) = &mut record.observed {
+                                observed.group.whereabouts = group.whereabouts;
+                            }
+                        });
                         if records.observe_init_containers(&uid, group.init_containers, clock::now()) {
                             changed.push(uid);
                         }

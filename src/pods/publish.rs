@@ -9,6 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use provider::annotations;
 use provider::group::{ContainerState, GroupStatus, ObservedGroup};
 use provider::status::{self, Phase, reasons};
+use provider::written_back::{self, Known};
 use serde_json::{Map, Value, json};
 
 use crate::pods::absorb::why_not_started;
@@ -208,7 +209,8 @@ pub fn due(record: &PodRecord, now: Timestamp) -> Publish {
 pub fn prepare(record: &PodRecord, now: Timestamp) -> Option<Write> {
     let status = wanted(record, now)?;
     let mut body = status::patch(&record.facts.uid, &status);
-    let (mut map, attempt, annotated) = written_back(record);
+    let running = status.phase.as_deref() == Some(Phase::Running.as_str());
+    let (mut map, attempt, annotated) = annotate(record, running);
     let files = record
         .files()
         .filter(|files| !files.written && record.group_id().is_some());
@@ -229,8 +231,8 @@ pub fn prepare(record: &PodRecord, now: Timestamp) -> Option<Write> {
     })
 }
 
-/// Annotations that ride along: where the pod's group is, and the attempt number before it is used.
-fn written_back(record: &PodRecord) -> (Map<String, Value>, u32, bool) {
+/// Annotations that ride along: where the pod's group is, once more when it runs, and the attempt number before it is used.
+fn annotate(record: &PodRecord, running: bool) -> (Map<String, Value>, u32, bool) {
     let mut map = Map::new();
     let attempt = match record.group {
         GroupState::Absent { attempt } if attempt > record.published.attempt => {
@@ -239,18 +241,23 @@ fn written_back(record: &PodRecord) -> (Map<String, Value>, u32, bool) {
         }
         _ => record.published.attempt,
     };
-    let annotate = record.group_id().filter(|_| !record.published.annotated);
+    let placed = record.placed.as_deref();
+    let news = !record.published.annotated || (running && placed.is_some());
+    let annotate = record.group_id().filter(|_| news);
     if let Some(id) = annotate {
-        map.insert(annotations::INSTANCE_ID.to_owned(), json!(&**id));
-        if let Some(placed) = &record.placed {
-            let (cpu, memory) = (placed.size.cpu.as_vcpu(), placed.size.memory.as_gib());
-            map.insert(
-                annotations::INSTANCE_SPEC.to_owned(),
-                json!(format!("{cpu:?}-{memory:?}Gi")),
-            );
-            map.insert(annotations::INSTANCE_CPU.to_owned(), json!(format!("{cpu:?}")));
-            map.insert(annotations::INSTANCE_MEM.to_owned(), json!(format!("{memory:?}")));
+        let mut at = placed.map(|placed| placed.at.clone()).unwrap_or_default();
+        if let Some(seen) = record.observed.as_ref().and_then(|o| o.group.whereabouts.as_deref()) {
+            at = at.updated(seen);
         }
+        let known = Known {
+            group_id: id,
+            request_id: placed.map_or("", |placed| &placed.request_id),
+            size: placed.map(|placed| placed.size),
+            whereabouts: &at,
+            running,
+        };
+        let written = written_back::annotations(known).into_iter();
+        map.extend(written.map(|(name, value)| (name.to_owned(), json!(value))));
     }
     (map, attempt, annotate.is_some() || record.published.annotated)
 }

@@ -10,8 +10,10 @@ use jiff::{SignedDuration, Timestamp};
 use provider::group::{ContainerState, GroupStatus, ObservedContainer, ObservedGroup};
 use provider::mapping::{FailStrategy, LifeOptions};
 use provider::request::RestartPolicy;
+use provider::sizes::Size;
 use provider::status::{PodFacts, reasons};
-use provider::units::MilliCpu;
+use provider::units::{MiB, MilliCpu};
+use provider::written_back::Whereabouts;
 
 use crate::pods::trouble::Trouble;
 
@@ -39,8 +41,8 @@ pub struct PodRecord {
     pub hold: Option<Hold>,
     /// When the agent first saw the pod.
     pub first_seen: Timestamp,
-    /// The size of its group, for the annotations to write back.
-    pub placed: Option<Placed>,
+    /// Where its group is, until that was written back to the pod that runs.
+    pub placed: Option<Box<Placed>>,
     /// UID of the pod's controller: what is announced, is announced once per owner.
     pub owner: Option<Box<str>>,
     /// CPU its containers request, as the scheduler counts.
@@ -233,10 +235,29 @@ pub struct Published {
 }
 
 /// Where and in which size a group was placed, for the annotations that users of ACK know.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Placed {
     /// The size that is billed.
-    pub size: provider::sizes::Size,
+    pub size: Size,
+    /// `RequestId` of the call that made it; empty = not known.
+    pub request_id: Box<str>,
+    /// Where it is.
+    pub at: Whereabouts,
+}
+
+impl Placed {
+    /// What the full record of a group says; none where there was no such record.
+    pub fn of(group: &ObservedGroup) -> Option<Box<Self>> {
+        let (cpu, memory) = group.size?;
+        Some(Box::new(Self {
+            size: Size {
+                cpu: MilliCpu((cpu * 1000.0).round() as u64),
+                memory: MiB((memory * 1024.0).round() as u64),
+            },
+            request_id: Box::default(),
+            at: Whereabouts::default().updated(group.whereabouts.as_deref()?),
+        }))
+    }
 }
 
 impl PodRecord {

@@ -41,13 +41,18 @@ pub struct RefsReader {
 impl RefsReader {
     /// A reader that acts as `client` does.
     pub fn new(client: kube::Client) -> Self {
+        Self::sharing(client, SHARED_FOR)
+    }
+
+    /// As [`Self::new`]; one read serves others for so long.
+    fn sharing(client: kube::Client, shared_for: Duration) -> Self {
         Self {
             client,
-            config_maps: Shared::default(),
-            secrets: Shared::default(),
-            claims: Shared::default(),
-            volumes: Shared::default(),
-            services: Shared::default(),
+            config_maps: Shared::new(shared_for),
+            secrets: Shared::new(shared_for),
+            claims: Shared::new(shared_for),
+            volumes: Shared::new(shared_for),
+            services: Shared::new(shared_for),
         }
     }
 
@@ -196,14 +201,7 @@ type Key = (String, String);
 /// Objects read a moment ago, by namespace and name. Absence is never remembered: what a pod waits for must be seen at once.
 struct Shared<K> {
     slots: Mutex<HashMap<Key, (Instant, Slot<K>)>>,
-}
-
-impl<K> Default for Shared<K> {
-    fn default() -> Self {
-        Self {
-            slots: Mutex::default(),
-        }
-    }
+    shared_for: Duration,
 }
 
 /// Why a slot stayed empty.
@@ -215,6 +213,13 @@ enum Empty<K> {
 }
 
 impl<K: Clone> Shared<K> {
+    fn new(shared_for: Duration) -> Self {
+        Self {
+            slots: Mutex::default(),
+            shared_for,
+        }
+    }
+
     async fn get(
         &self,
         namespace: &str,
@@ -252,14 +257,17 @@ impl<K: Clone> Shared<K> {
         let now = Instant::now();
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         if slots.len() >= REMEMBERED {
-            slots.retain(|_, (since, _)| now.duration_since(*since) < SHARED_FOR);
+            slots.retain(|_, (since, _)| now.duration_since(*since) < self.shared_for);
         }
         let entry = slots
             .entry((namespace.to_owned(), name.to_owned()))
             .or_insert_with(|| (now, Slot::default()));
-        if now.duration_since(entry.0) >= SHARED_FOR {
+        if now.duration_since(entry.0) >= self.shared_for {
             *entry = (now, Slot::default());
         }
         entry.1.clone()
     }
 }
+
+#[cfg(test)]
+mod tests;

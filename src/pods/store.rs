@@ -277,6 +277,9 @@ impl Records {
                 // The cheap call does not report them; what the full one said stays until it is asked again.
                 group.init_containers = before.as_ref().and_then(|o| o.group.init_containers.clone());
             }
+            if group.whereabouts.is_none() {
+                group.whereabouts = before.as_ref().and_then(|o| o.group.whereabouts.clone());
+            }
             let same = before.as_ref().filter(|o| o.group == group);
             let changed = same.map_or(now, |o| o.changed);
             let differs = same.is_none();

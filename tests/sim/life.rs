@@ -32,6 +32,8 @@ async fn a_pod_runs_in_one_write_and_goes_with_its_group() {
         seen["metadata"]["annotations"][annotations::INSTANCE_SPEC],
         "0.25-0.5Gi"
     );
+    assert_eq!(seen["metadata"]["annotations"][annotations::VSWITCH], "vsw-1");
+    assert!(seen["metadata"]["annotations"][annotations::REQUEST_ID].is_string());
 
     sim.api.delete_pod("a", 30);
     sim.gone("a").await;
@@ -95,6 +97,31 @@ async fn a_hundred_pods_run_and_go_and_cost_three_writes_each() {
         "Running, and at most one terminal status each: {statuses}"
     );
     assert_eq!(sim.api.events(), [], "nothing is said on the success path");
+}
+
+#[tokio::test]
+async fn a_pod_with_a_sidecar_succeeds_with_its_main_container() {
+    let sim = Sim::new().await;
+    let _agent = sim.agent();
+    let mut job = pod("job");
+    job["spec"]["restartPolicy"] = json!("Never");
+    job["spec"]["initContainers"] = json!([{ "name": "proxy", "image": "envoy", "restartPolicy": "Always" }]);
+    job["spec"]["containers"][0]["env"] = json!([
+        { "name": "MOCK_ECI_EXIT_AFTER_MS", "value": "200" },
+        { "name": "MOCK_ECI_EXIT_CODE", "value": "0" },
+    ]);
+    sim.api.create_pod(job);
+    sim.phase("job", "Succeeded").await;
+    let status = &sim.api.pod("job").expect("it is there")["status"];
+    let proxy = &status["initContainerStatuses"][0];
+    assert_eq!(proxy["name"], "proxy");
+    assert!(
+        proxy["state"]["terminated"]["exitCode"]
+            .as_i64()
+            .is_some_and(|code| code > 0),
+        "ended by ECI: {status}"
+    );
+    assert_eq!(status["containerStatuses"][0]["state"]["terminated"]["exitCode"], 0);
 }
 
 #[tokio::test]
