@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolume, PersistentVolumeClaim, Pod, Secret};
 use proptest::prelude::*;
 use provider::group::{ContainerState, GroupStatus, ObservedContainer, ObservedGroup};
 use provider::mapping::{self, Refs, ServiceVips, Settings};
@@ -118,10 +118,23 @@ fn refs_for(pod: &Pod, present: bool) -> Refs {
     };
     let secret: Secret = serde_json::from_value(json!({
         "type": "kubernetes.io/dockercfg",
-        "data": { "password": "czNjcjN0LW5lZWRsZQ==", ".dockercfg": "eyJhIjp7ImF1dGgiOiJhOmIifX0=" },
+        "data": {
+            "password": "czNjcjN0LW5lZWRsZQ==",
+            "akId": "czNjcjN0LW5lZWRsZQ==",
+            "akSecret": "czNjcjN0LW5lZWRsZQ==",
+            ".dockercfg": "eyJhIjp7ImF1dGgiOiJhOmIifX0=",
+        },
     }))
     .expect("a Secret");
-    Refs {
+    let claim: PersistentVolumeClaim =
+        serde_json::from_value(json!({ "spec": { "volumeName": "pv" }, "status": { "phase": "Bound" } }))
+            .expect("a claim");
+    let volume: PersistentVolume = serde_json::from_value(json!({ "metadata": { "name": "pv" }, "spec": { "csi": {
+        "driver": "ossplugin.csi.alibabacloud.com", "volumeHandle": "pv", "volumeAttributes": { "bucket": "b", "url": "u" },
+        "nodePublishSecretRef": { "namespace": "storage", "name": "key" },
+    } } }))
+    .expect("a volume");
+    let mut refs = Refs {
         config_maps: references
             .config_maps
             .iter()
@@ -138,8 +151,21 @@ fn refs_for(pod: &Pod, present: bool) -> Refs {
             .filter(|_| present)
             .map(|one| (one.clone(), NEEDLE.into()))
             .collect(),
+        claims: references
+            .claims
+            .iter()
+            .map(|name| (name.clone(), present.then(|| claim.clone())))
+            .collect(),
         ..Refs::default()
-    }
+    };
+    refs.volumes = refs
+        .volumes_to_read()
+        .into_iter()
+        .map(|name| (name, Some(volume.clone())))
+        .collect();
+    let secrets = refs.volume_secrets_to_read().into_iter();
+    refs.volume_secrets = secrets.map(|key| (key, Some(secret.clone()))).collect();
+    refs
 }
 
 proptest! {

@@ -17,6 +17,7 @@ const KEY: &str = "access-key-s3cr3t";
 const TOKEN: &str = "session-t0k3n";
 const ENV: &str = "env-hunter22";
 const PASSWORD: &str = "registry-p4ssword";
+const BUCKET_KEY: &str = "bucket-k3y-of-a-secret";
 const FILE: &str = "file-c0ntent-of-a-secret";
 
 #[derive(Clone, Default)]
@@ -57,17 +58,31 @@ fn request() -> CreateContainerGroup {
             }],
             ..Default::default()
         }],
-        volumes: vec![Volume {
-            name: "v".into(),
-            source: VolumeSource::ConfigFile {
-                files: vec![ConfigFile {
-                    path: "f".into(),
-                    content: FILE.into(),
-                    mode: None,
-                }],
-                default_mode: None,
+        volumes: vec![
+            Volume {
+                name: "v".into(),
+                source: VolumeSource::ConfigFile {
+                    files: vec![ConfigFile {
+                        path: "f".into(),
+                        content: FILE.into(),
+                        mode: None,
+                    }],
+                    default_mode: None,
+                },
             },
-        }],
+            Volume {
+                name: "o".into(),
+                source: VolumeSource::Flex {
+                    driver: "alicloud/oss".into(),
+                    fs_type: None,
+                    options: [
+                        ("bucket".to_owned(), "b".into()),
+                        ("akSecret".to_owned(), BUCKET_KEY.into()),
+                    ]
+                    .into(),
+                },
+            },
+        ],
         ..Default::default()
     }
 }
@@ -93,7 +108,7 @@ async fn whatever_eci_answers() {
     let _guard = tracing::subscriber::set_default(subscriber);
 
     // base64 as it is on the wire, in case ECI quotes it.
-    let echo = format!("{KEY} {TOKEN} {ENV} {PASSWORD} ZmlsZS1jMG50ZW50LW9mLWEtc2VjcmV0 {FILE}");
+    let echo = format!("{KEY} {TOKEN} {ENV} {PASSWORD} ZmlsZS1jMG50ZW50LW9mLWEtc2VjcmV0 {FILE} {BUCKET_KEY}");
     let answers: Vec<Vec<Reply>> = vec![
         vec![error_with(400, "InvalidParameter", &echo, vec![])],
         vec![error_with(
@@ -146,7 +161,15 @@ async fn whatever_eci_answers() {
     }
     let logged = String::from_utf8(lines.0.lock().expect("no panic").clone()).expect("UTF-8");
     assert!(logged.contains("trying again"), "the log was captured: {logged}");
-    for secret in [KEY, TOKEN, ENV, PASSWORD, FILE, "ZmlsZS1jMG50ZW50LW9mLWEtc2VjcmV0"] {
+    for secret in [
+        KEY,
+        TOKEN,
+        ENV,
+        PASSWORD,
+        FILE,
+        BUCKET_KEY,
+        "ZmlsZS1jMG50ZW50LW9mLWEtc2VjcmV0",
+    ] {
         assert!(!shown.contains(secret), "{secret} is shown: {shown}");
         assert!(!logged.contains(secret), "{secret} is logged: {logged}");
     }

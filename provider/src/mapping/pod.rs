@@ -81,9 +81,10 @@ pub(super) fn map(
     let mut candidates = candidates::read(annotated(pod), settings, &mut findings);
     // There is always one, and an index beyond the last begins anew.
     let candidate = candidates.swap_remove(candidate % candidates.len().max(1));
+    let prices = resources::prices(annotated(pod), settings.prices);
     let (asked, size, instance_type) = match &candidate.spec {
         Spec::Containers => {
-            let size = resources::size(demand, candidate.spot, &settings.prices, &mut findings);
+            let size = resources::size(demand, candidate.spot, &prices, &mut findings);
             (
                 Size {
                     cpu: demand.cpu,
@@ -94,11 +95,11 @@ pub(super) fn map(
             )
         }
         Spec::Pair(asked) => {
-            let size = resources::named_size(*asked, candidate.spot, &settings.prices);
+            let size = resources::named_size(*asked, candidate.spot, &prices);
             (*asked, size, None)
         }
         Spec::InstanceType(name) => {
-            let size = resources::size_of_type(name, demand, &settings.prices);
+            let size = resources::size_of_type(name, demand, &prices);
             (size, size, Some(name.clone()))
         }
     };

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{Container, PodSpec, ResourceRequirements};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
+use super::annotated::Annotated;
+use super::annotations as ours;
 use super::quantity::Exact;
 use super::rejection::Findings;
 use super::sidecars::Sidecar;
@@ -90,6 +92,14 @@ pub(super) fn size(demand: Demand, spot: bool, prices: &PriceList, findings: &mu
         );
         sizes::DEFAULT
     })
+}
+
+/// The prices by which sizes are compared: those of the compute category that the pod prefers.
+pub(super) fn prices(annotated: Annotated<'_>, general: PriceList) -> PriceList {
+    match annotated.list(ours::COMPUTE_CATEGORY).first().map(String::as_str) {
+        Some("economy") => general.economy(),
+        _ => general,
+    }
 }
 
 /// The size to buy for a pair that the pod itself names, and that something holds.
@@ -315,6 +325,24 @@ mod tests {
                 ..Bounds::default()
             }
         );
+    }
+
+    #[test]
+    fn the_preferred_category_decides_what_is_cheapest() {
+        let annotations = |category: &str| [(ours::COMPUTE_CATEGORY.to_owned(), category.to_owned())].into();
+        let demand = Demand {
+            cpu: MilliCpu(24_000),
+            memory: MiB(100 << 10),
+            ..Demand::default()
+        };
+        let mut findings = Findings::default();
+        let mut of = |category: &str| {
+            let prices = prices(Annotated(&annotations(category)), PriceList::USD);
+            size(demand, false, &prices, &mut findings).cpu.0
+        };
+        // 24 vCPU and 192 GiB against 32 and 128.
+        assert_eq!((of("general,economy"), of("economy,general")), (24_000, 32_000));
+        assert_eq!(PriceList::CNY.economy().vcpu_second.0, 27_000);
     }
 
     #[test]
