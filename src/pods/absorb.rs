@@ -34,6 +34,10 @@ const LOOK_AT_FILES: Duration = Duration::from_secs(6);
 /// From a failure to the next look.
 const LOOK_AT_FILES_AGAIN: Duration = Duration::from_secs(30);
 
+/// A create of unknown outcome is believed possible for so long after it was sent, where it cannot be sent again because the
+/// pod, or what it names, is gone. Should a group appear after all, nobody owns it, and it is deleted as such.
+const UNHEARD: SignedDuration = SignedDuration::from_secs(60);
+
 /// What an effect's result taught, for logs, metrics and Events.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Lesson {
@@ -157,14 +161,10 @@ fn absorb_create(record: &mut PodRecord, outcome: CreateOutcome, now: Timestamp,
         CreateOutcome::Cloud(Failure { class, .. })
             if matches!(class, ErrorClass::UnknownOutcome | ErrorClass::AlreadyAccepted) =>
         {
-            let since = match record.group {
-                GroupState::Accepted { since, .. } => since,
-                _ => now,
-            };
             let resend = class == ErrorClass::UnknownOutcome;
             record.group = GroupState::Accepted {
                 attempt,
-                since,
+                since: now,
                 look_at: now + FIRST_LOOK,
                 resend,
             };
@@ -238,7 +238,11 @@ fn absorb_find(record: &mut PodRecord, outcome: FindOutcome, now: Timestamp, jit
             // ECI answers a token it knows with the first result, so a refusal of this kind says that there was none.
             let refused = matches!(&outcome, CreateOutcome::Cloud(failure)
                 if matches!(failure.class, ErrorClass::Permanent | ErrorClass::Stock));
-            record.group = if refused {
+            let ending = record.desired.gone || record.desired.deletion.is_some();
+            let unheard = matches!(&outcome, CreateOutcome::Unneeded | CreateOutcome::Rejected(_))
+                && ending
+                && now.duration_since(since) >= UNHEARD;
+            record.group = if refused || unheard {
                 GroupState::Absent { attempt }
             } else {
                 look_again

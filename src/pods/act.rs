@@ -60,6 +60,14 @@ struct Named {
     uid: String,
 }
 
+/// How often a create is sent.
+enum Sending {
+    /// For the first time; with the pod as the watch showed it, if it is still at hand.
+    First(Option<Box<RawValue>>),
+    /// It was sent, and only the same once more tells what became of it, even if its pod is to go by now.
+    Again,
+}
+
 impl Effects {
     /// The effect of `decision` for `record`; none where there is nothing to do any more.
     /// `whole` is the pod as the watch showed it, if it is still at hand.
@@ -78,7 +86,7 @@ impl Effects {
         };
         Some(match decision.clone() {
             Decision::Create { attempt } => {
-                async move { Outcome::Created(this.create(&pod, whole, attempt).await) }.boxed()
+                async move { Outcome::Created(this.create(&pod, attempt, Sending::First(whole)).await) }.boxed()
             }
             Decision::Find { attempt, resend } => {
                 async move { Outcome::Found(this.find(&pod, attempt, resend).await) }.boxed()
@@ -101,7 +109,11 @@ impl Effects {
     }
 
     /// Reads the pod whole, reads what it names, maps it, sends it, and forgets all of that.
-    async fn create(&self, named: &Named, whole: Option<Box<RawValue>>, attempt: u32) -> CreateOutcome {
+    async fn create(&self, named: &Named, attempt: u32, sending: Sending) -> CreateOutcome {
+        let (whole, again) = match sending {
+            Sending::First(whole) => (whole, false),
+            Sending::Again => (None, true),
+        };
         let at_hand = whole.and_then(|json| serde_json::from_str::<Pod>(json.get()).ok());
         let pod = match at_hand {
             Some(pod) => pod,
@@ -114,7 +126,8 @@ impl Effects {
                 }
             }
         };
-        if pod.metadata.uid.as_deref() != Some(&named.uid) || pod.metadata.deletion_timestamp.is_some() {
+        let is_going = pod.metadata.deletion_timestamp.is_some() && !again;
+        if pod.metadata.uid.as_deref() != Some(&named.uid) || is_going {
             return CreateOutcome::Unneeded;
         }
         let refs = match self.refs.read(&pod, &mapping::references(&pod)).await {
@@ -164,7 +177,7 @@ impl Effects {
                 .find(|group| group.tag(tags::UID) == Some(&named.uid))
             {
                 Some(group) => FindOutcome::Found(Arc::from(group.id)),
-                None if resend => FindOutcome::Resent(self.create(named, None, attempt).await),
+                None if resend => FindOutcome::Resent(self.create(named, attempt, Sending::Again).await),
                 None => FindOutcome::NotThere,
             },
             Err(error) => FindOutcome::Failed(error.into()),
@@ -325,7 +338,7 @@ impl Effects {
         match api.delete(&named.name, &params).await {
             Ok(_) => Ok(()),
             // Gone, or the name belongs to a pod made since.
-            Err(kube::Error::Api(answer)) if matches!(answer.code, 404 | 409) => Ok(()),
+            Err(kube::Error::Api(answer)) if is_another_pod(&answer) => Ok(()),
             Err(error) => Err(chain(&error)),
         }
     }
@@ -336,7 +349,68 @@ fn first_end(refs: &Refs) -> Option<Timestamp> {
     refs.tokens.values().filter_map(|token| expiry::of(&token.0)).min()
 }
 
-/// 404: no pod of that name. 409 or 422 on the UID: another one has the name now.
+/// Whether the answer says that the pod is gone: there is none of that name (404), or another one has it now, as the UID
+/// that a patch cannot change (422) or a precondition (409) says. A conflict about anything else is none of these, and the
+/// name of a pod stands in every message: `druid-0` has a UID in it.
 fn is_another_pod(answer: &kube::core::Status) -> bool {
-    answer.code == 404 || (matches!(answer.code, 409 | 422) && answer.message.contains("uid"))
+    match answer.code {
+        404 => true,
+        409 => {
+            answer.message.contains("the UID in the precondition") || answer.message.contains("UID in precondition:")
+        }
+        422 => {
+            let causes = answer.details.iter().flat_map(|details| &details.causes);
+            causes.into_iter().any(|cause| cause.field == "metadata.uid")
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+    use serde_json::json;
+
+    use super::is_another_pod;
+
+    fn says(code: u16, message: &str, field: &str) -> bool {
+        let status: Status = serde_json::from_value(json!({
+            "status": "Failure", "code": code, "message": message, "reason": "",
+            "details": { "causes": [{ "reason": "FieldValueInvalid", "message": "", "field": field }] },
+        }))
+        .expect("a status");
+        is_another_pod(&status)
+    }
+
+    #[test]
+    fn only_a_uid_tells_that_a_name_belongs_to_another_pod() {
+        assert!(says(404, "pods \"a\" not found", ""));
+        assert!(says(
+            422,
+            "Pod \"a\" is invalid: metadata.uid: Invalid value: \"x\": field is immutable",
+            "metadata.uid"
+        ));
+        assert!(!says(
+            422,
+            "Pod \"druid-0\" is invalid: status.podIP: Invalid value: \"x\"",
+            "status.podIP"
+        ));
+        let conflict = |why: &str| format!("Operation cannot be fulfilled on pods \"druid-0\": {why}");
+        assert!(says(
+            409,
+            &conflict("the UID in the precondition (x) does not match the UID in record (y)."),
+            ""
+        ));
+        assert!(says(
+            409,
+            &conflict("Precondition failed: UID in precondition: x, UID in object meta: y"),
+            ""
+        ));
+        assert!(!says(
+            409,
+            &conflict("the object has been modified; please apply your changes"),
+            ""
+        ));
+        assert!(!says(500, &conflict("the UID in the precondition"), "metadata.uid"));
+    }
 }

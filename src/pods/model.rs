@@ -224,6 +224,13 @@ impl World {
     fn consider(&mut self) {
         match decide(&self.record, self.now) {
             Decision::Wait(_) => {}
+            // Nobody ever heard of that create: what it may have made is an orphan, and deleted as one.
+            Decision::Forget if matches!(self.record.group, GroupState::Absent { .. }) => {
+                for group in &mut self.groups {
+                    group.alive = false;
+                }
+                self.forgotten = true;
+            }
             Decision::Forget => {
                 assert_eq!(
                     self.alive(),
@@ -247,7 +254,13 @@ impl World {
         }
     }
 
-    fn create(&mut self, attempt: u32, answer: Answer) -> CreateOutcome {
+    /// `again`: the same was sent before, and its outcome is not known.
+    fn create(&mut self, attempt: u32, again: bool, answer: Answer) -> CreateOutcome {
+        // As the effect does.
+        let desired = &self.record.desired;
+        if desired.gone || (desired.deletion.is_some() && !again) {
+            return CreateOutcome::Unneeded;
+        }
         let failure = |class| {
             CreateOutcome::Cloud(Failure {
                 class,
@@ -309,13 +322,13 @@ impl World {
             message: String::new(),
         };
         let outcome = match effect {
-            Decision::Create { attempt } => Outcome::Created(self.create(attempt, answer)),
+            Decision::Create { attempt } => Outcome::Created(self.create(attempt, false, answer)),
             Decision::Find { attempt, resend } => {
                 let there = self.groups.iter().find(|g| g.alive).map(|g| Self::id(g.attempt));
                 Outcome::Found(match (answer, there) {
                     (Answer::Lost | Answer::NeverSent | Answer::Throttled, _) => FindOutcome::Failed(failed()),
                     (Answer::Ok | Answer::NoStock | Answer::Refused, Some(id)) => FindOutcome::Found(id),
-                    (_, _) if resend => FindOutcome::Resent(self.create(attempt, answer)),
+                    (_, _) if resend => FindOutcome::Resent(self.create(attempt, true, answer)),
                     _ => FindOutcome::NotThere,
                 })
             }

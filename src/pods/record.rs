@@ -177,7 +177,7 @@ pub enum GroupState {
     Accepted {
         /// Its attempt.
         attempt: u32,
-        /// When it was sent.
+        /// When it was sent last.
         since: Timestamp,
         /// When the tag is looked for next.
         look_at: Timestamp,

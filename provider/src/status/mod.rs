@@ -243,11 +243,27 @@ fn explain(group: &ObservedGroup, facts: &PodFacts) -> (String, String) {
     }
 }
 
-/// ECI does not say why it stopped a group, but a group that failed after its deadline was stopped at it.
+/// Times come in whole seconds, and ECI's own count begins a moment before a group's start.
+const DEADLINE_SLACK: i64 = 2;
+
+/// ECI does not say why it stopped a group, but a group that failed after its deadline was stopped at it, and so was one
+/// whose containers were killed just then.
 fn deadline_is_over(group: &ObservedGroup, facts: &PodFacts) -> bool {
     let start = group.start_time.or(group.created).or(facts.previous.start_time);
-    match (facts.active_deadline_seconds, start, group.finished) {
-        (Some(deadline), Some(start), Some(end)) => end.as_second() - start.as_second() >= deadline,
+    // The cheap call reports no end of the group, but those of its containers.
+    let ends = group.containers.iter().filter_map(|container| match container.state {
+        ContainerState::Terminated { finished_at, .. } => finished_at,
+        _ => None,
+    });
+    let killed = group.containers.iter().any(|container| match container.state {
+        ContainerState::Terminated { exit_code, .. } => exit_code > 128,
+        _ => false,
+    });
+    match (facts.active_deadline_seconds, start, group.finished.or(ends.max())) {
+        (Some(deadline), Some(start), Some(end)) => {
+            let ran = end.as_second() - start.as_second();
+            ran >= deadline || (killed && ran + DEADLINE_SLACK >= deadline)
+        }
         _ => false,
     }
 }
