@@ -6,7 +6,7 @@ SCRIPTS = $(shell git ls-files --cached --others --exclude-standard '*.sh' .ci/r
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup check unit properties sim engine engine-docker e2e endurance conformance conformance-short sdk sdk-java spark test test-long fuzz bench bench-mock deny up down exec load demo
+.PHONY: help setup check unit properties sim matrix engine engine-docker e2e endurance conformance conformance-short sdk sdk-java spark test test-long fuzz bench bench-mock deny up down exec load demo
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,8 +35,11 @@ properties: ## the property tests with ten times the cases and a seed of their o
 	PROPTEST_CASES=20000 cargo test --locked -p provider -p eci
 	PROPTEST_CASES=2000 cargo test --locked -p mock-eci
 
-sim: ## the agent against mock-eci and a scripted API server, in one process
+sim: ## the agent against mock-eci and a small API server, in one process, by a clock that jumps
 	cargo test --locked --no-fail-fast -p virtual-node --test sim
+
+matrix: ## scenarios × faults, many seeds: SEEDS=20 from SEED=1 for each cell, or CELL=scenario/fault
+	SEEDS="$${SEEDS:-20}" cargo test --locked --no-fail-fast -p virtual-node --test sim -- --nocapture matrix::
 
 # What both forms of the end-to-end suite run; mock-eci keeps enough calls for tests to count them.
 E2E = cargo build --locked -p virtual-node -p mock-eci && \
@@ -117,7 +120,7 @@ load: ## load ARCHIVE=image.tar (docker save) into its container engine
 demo: ## Spark WordCount of INPUT=file on the virtual node, from nothing
 	@$(TESTBED)/demo/run.sh $${INPUT:+"$$INPUT"}
 
-export ECS MINUTES KEEP SEED COUNT FEW REPEATS
+export CELL ECS MINUTES KEEP SEED SEEDS COUNT FEW REPEATS
 # As they were typed: make would expand a dollar sign in them.
 override CMD := $(value CMD)
 override INPUT := $(value INPUT)

@@ -10,8 +10,12 @@
 #[allow(dead_code, reason = "the other suites need more of it")]
 mod until;
 
+#[path = "../support/api_cases.rs"]
+mod api_cases;
+
 mod access;
 mod agent_process;
+mod api_server;
 mod chance;
 mod cloud;
 mod cluster;

@@ -18,7 +18,7 @@ fn without_image(name: &str) -> Value {
     pod
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_pod_that_waits_for_stock_fails_at_its_deadline() {
     let sim = Sim::new().await;
     sim.cloud.app().faults().add(mock_eci::faults::Plan::error(
@@ -37,7 +37,7 @@ async fn a_pod_that_waits_for_stock_fails_at_its_deadline() {
     assert_eq!(sim.groups_ever(&uid), 0);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_pod_that_runs_beyond_its_deadline_ends_though_the_cloud_has_no_clock() {
     let sim = Sim::new().await;
     // From here on the cloud's time stands still: it will not end the group by itself.
@@ -59,7 +59,7 @@ async fn a_pod_that_runs_beyond_its_deadline_ends_though_the_cloud_has_no_clock(
     assert_eq!(sim.groups_ever(&uid), 1);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_image_that_cannot_be_pulled_shows_as_with_a_kubelet() {
     let sim = Sim::new().await;
     let _agent = sim.agent();
@@ -79,7 +79,7 @@ async fn an_image_that_cannot_be_pulled_shows_as_with_a_kubelet() {
     assert_eq!(sim.groups_ever(&uid), 1);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_group_that_is_pending_too_long_is_made_again_or_fails_as_its_user_wants() {
     let sim = Sim::new().await;
     let _agent = sim.agent();

@@ -1,11 +1,15 @@
 //! The cloud and the API server misbehave.
 
+use std::time::Duration;
+
 use mock_eci::faults::{Plan, When};
+use serde_json::json;
+use virtual_node::pods::record::GroupState;
 
-use crate::harness::{Sim, pod};
-use crate::support::until::until;
+use crate::harness::{Sim, pod, pod_with_config};
+use crate::support::until::{until, until_every};
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn lost_answers_throttles_and_server_errors_make_no_second_group() {
     let sim = Sim::new().await;
     let faults = sim.cloud.app().faults();
@@ -29,7 +33,7 @@ async fn lost_answers_throttles_and_server_errors_make_no_second_group() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn no_stock_keeps_a_pod_pending_and_says_so() {
     let sim = Sim::new().await;
     sim.cloud
@@ -49,7 +53,7 @@ async fn no_stock_keeps_a_pod_pending_and_says_so() {
     assert!(message.contains("NoStock"), "{message}");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn withdrawn_rights_conclude_nothing() {
     let sim = Sim::new().await;
     let agent = sim.agent();
@@ -81,7 +85,7 @@ async fn withdrawn_rights_conclude_nothing() {
     assert_eq!(sim.groups().len(), 2);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_pod_deleted_while_the_cloud_is_away_stays_until_it_is_back() {
     let sim = Sim::new().await;
     let agent = sim.agent();
@@ -102,7 +106,7 @@ async fn a_pod_deleted_while_the_cloud_is_away_stays_until_it_is_back() {
     sim.no_groups().await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_api_server_that_was_away_finds_all_as_it_was() {
     let sim = Sim::new().await;
     let _agent = sim.agent();
@@ -116,4 +120,34 @@ async fn an_api_server_that_was_away_finds_all_as_it_was() {
     until("b's group to go", || sim.groups().len(), |n| *n == 2).await;
     assert_eq!(sim.api.phase("a"), "Running");
     assert_eq!(sim.groups_ever(&uid), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_deleted_after_its_create_was_lost_goes_all_the_same() {
+    let sim = Sim::new().await;
+    sim.api.put("configmaps", "conf", Some(json!({})));
+    let faults = sim.cloud.app().faults();
+    faults.add(Plan::disconnect("CreateContainerGroup", Plan::ALWAYS, When::Before));
+    let agent = sim.agent();
+    let uids = [pod("one"), pod_with_config("another", "conf")].map(|pod| sim.api.create_pod(pod));
+    let groups = async || {
+        let records = agent.store.lock();
+        uids.each_ref()
+            .map(|uid| records.get(uid).map(|record| record.group.clone()))
+    };
+    let is_unheard = |group: &Option<GroupState>| matches!(group, Some(GroupState::Accepted { .. }));
+    let (second, patience) = (Duration::from_secs(1), Duration::from_mins(5));
+    until_every("both creates to be given up", second, patience, groups, |all| {
+        all.iter().all(is_unheard)
+    })
+    .await;
+    // Of one of them not even the same request can be sent again.
+    sim.api.put("configmaps", "conf", None);
+    sim.api.delete_pod("one", 30);
+    sim.api.delete_pod("another", 30);
+    tokio::time::sleep(second).await;
+    faults.clear();
+    let left = async || sim.api.pods().len();
+    until_every("both to be gone", second, patience, left, |n| *n == 0).await;
+    sim.no_groups().await;
 }

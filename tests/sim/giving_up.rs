@@ -37,7 +37,7 @@ fn fault(times: u32, code: &str) -> mock_eci::faults::Plan {
     mock_eci::faults::Plan::error("CreateContainerGroup", times, code, 403)
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_daemonset_pod_waits_without_a_group_and_says_why_once() {
     let sim = Sim::new().await;
     let _agent = sim.agent();
@@ -61,7 +61,7 @@ async fn a_daemonset_pod_waits_without_a_group_and_says_why_once() {
     sim.gone("daemon").await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_pod_that_can_never_run_fails_only_where_nothing_would_make_the_next_or_its_user_says_so() {
     let sim = Sim::new().await;
     let _agent = sim.agent();
@@ -89,7 +89,7 @@ async fn a_pod_that_can_never_run_fails_only_where_nothing_would_make_the_next_o
     assert!(sim.groups().is_empty());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn fail_fast_means_failed_when_every_way_was_refused() {
     let sim = Sim::new().await;
     sim.cloud.app().faults().add(fault(2, REFUSAL));
@@ -110,7 +110,7 @@ async fn fail_fast_means_failed_when_every_way_was_refused() {
     assert_eq!((calls.len(), tokens.len()), (2, 2));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_next_size_is_tried_when_the_call_finds_no_stock() {
     let sim = Sim::new().await;
     sim.cloud.app().faults().add(fault(1, REFUSAL));
@@ -122,7 +122,7 @@ async fn the_next_size_is_tried_when_the_call_finds_no_stock() {
     assert_eq!(annotations["k8s.aliyun.com/eci-create-attempt"], "1");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_next_way_is_tried_when_no_stock_is_found_after_the_call() {
     let sim = Sim::new().await;
     steer(
@@ -144,7 +144,7 @@ async fn the_next_way_is_tried_when_no_stock_is_found_after_the_call() {
     assert_eq!(sim.groups()[&uid].len(), 1, "the first one is gone");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn spot_falls_back_to_pay_as_you_go() {
     let sim = Sim::new().await;
     sim.cloud.app().faults().add(fault(1, REFUSAL));
@@ -166,7 +166,7 @@ async fn spot_falls_back_to_pay_as_you_go() {
     assert_eq!(spot, [true, false]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn no_stock_is_a_condition_and_one_event_and_ends_with_the_group() {
     let sim = Sim::new().await;
     // The first call, and that after ten seconds.

@@ -1,12 +1,12 @@
-//! One cluster, one cloud, and an agent that can be killed.
+//! One cluster, one cloud, and an agent that can be killed, all by one clock that tests pause.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use eci::{Client, ClientConfig, Credentials, Limits, TowerTransport};
-use http_body_util::{BodyExt as _, Full};
+use eci::{Client, Limits};
+use http::Request;
+use kube::client::Body;
 use mock_eci::{Config, Server};
 use provider::mapping::Settings;
 use provider::pricing::PriceList;
@@ -15,7 +15,7 @@ use provider::units::{MiB, MilliCpu};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tower::Service as _;
+use tower::ServiceExt as _;
 use virtual_node::metrics::{Health, Metrics};
 use virtual_node::node::CloudConditions;
 use virtual_node::pods::patience::Patience;
@@ -24,27 +24,65 @@ use virtual_node::pods::store::Store;
 use virtual_node::pods::{self, Connections, PodsSettings};
 use virtual_node::shutdown::Shutdown;
 
-use crate::support::api_server::ApiServer;
+use crate::cloud::{self, Replica};
+use crate::support::api_server::{AGENT, ApiServer};
 use crate::support::until::until;
+use crate::wires::{Death, Wires};
 
 pub const NODE: &str = "virtual-kubelet-test";
 pub const CLUSTER: &str = "sim";
+
+/// How a simulation deviates from a quiet, fast one.
+pub struct Deviations {
+    /// Of ids, delays and chance.
+    pub seed: u64,
+    /// How groups behave.
+    pub scenario: mock_eci::scenario::Scenario,
+    /// Limits of calls, on both sides.
+    pub documented_limits: bool,
+    /// How long the cloud is given.
+    pub patience: Patience,
+    /// Whether the API server streams lists.
+    pub streaming_lists: bool,
+}
+
+impl Default for Deviations {
+    fn default() -> Self {
+        Self {
+            seed: 1,
+            scenario: mock_eci::scenario::Scenario::fast(),
+            documented_limits: false,
+            // A hundredth of what ECI gets.
+            patience: Patience {
+                list_period: Duration::from_millis(300),
+                list_lag: Duration::from_millis(100),
+                orphan_age: Duration::from_millis(600),
+                release_period: Duration::from_millis(100),
+            },
+            streaming_lists: false,
+        }
+    }
+}
 
 /// A cluster and a cloud.
 pub struct Sim {
     pub api: ApiServer,
     pub cloud: Server,
+    pub replica: Replica,
+    deviations: Deviations,
 }
 
 /// A running agent. Dropped or killed, it stops where it is, as by `kill -9`.
 pub struct Agent {
     task: JoinHandle<()>,
+    wires: Wires,
     pub conditions: watch::Receiver<CloudConditions>,
     pub store: Store,
 }
 
 impl Drop for Agent {
     fn drop(&mut self) {
+        self.wires.cut();
         self.task.abort();
     }
 }
@@ -52,44 +90,71 @@ impl Drop for Agent {
 impl Agent {
     /// Ends it at once and waits until nothing of it runs.
     pub async fn kill(mut self) {
+        self.wires.cut();
         self.task.abort();
         let _ = (&mut self.task).await;
+    }
+
+    /// Whether it will die of a request.
+    pub fn is_mortal(&self) -> bool {
+        self.wires.are_mortal()
+    }
+
+    /// Whether it has died of the request that was to be its last.
+    pub fn is_dead(&self) -> bool {
+        self.wires.is_cut()
     }
 }
 
 impl Sim {
     pub async fn new() -> Self {
+        Self::with(Deviations::default()).await
+    }
+
+    pub async fn with(deviations: Deviations) -> Self {
         let config = Config {
-            limits: mock_eci::config::Limits::None,
+            limits: if deviations.documented_limits {
+                mock_eci::config::Limits::Documented
+            } else {
+                mock_eci::config::Limits::None
+            },
+            scenario: deviations.scenario.clone(),
+            seed: deviations.seed,
             ..Config::default()
         };
+        let cloud = Server::in_memory(config).await.expect("starts");
+        let clock = cloud.app().clock().clone();
+        // All three tell the same time from here on.
+        virtual_node::clock::simulate(clock.unsteered());
         Self {
-            api: ApiServer::new(),
-            cloud: Server::in_memory(config).await.expect("starts"),
+            api: ApiServer::with_clock(deviations.seed, move || clock.unsteered()),
+            cloud,
+            replica: Replica::default(),
+            deviations,
         }
     }
 
     /// A client of the cloud.
     pub fn eci(&self) -> Client {
-        let app = self.cloud.service();
-        let transport = TowerTransport::new(tower::service_fn(move |request: http::Request<Full<Bytes>>| {
-            let mut app = app.clone();
-            async move {
-                let (parts, body) = request.into_parts();
-                let body = body.collect().await.unwrap_or_else(|never| match never {}).to_bytes();
-                app.call(http::Request::from_parts(parts, body))
-                    .await
-                    .map(|answer| answer.map(Full::new))
-            }
-        }));
-        let config = ClientConfig {
-            endpoint: "http://mock-eci".to_owned(),
-            region: "cn-hangzhou".to_owned(),
-            limits: Limits::None,
-            user_agent: "sim".to_owned(),
+        self.eci_over(Wires::default())
+    }
+
+    fn eci_over(&self, wires: Wires) -> Client {
+        let limits = if self.deviations.documented_limits {
+            Limits::Documented
+        } else {
+            Limits::None
         };
-        let credentials = Credentials::new("testid", "testsecret");
-        Client::new(config, Arc::new(credentials), Arc::new(transport)).expect("a valid endpoint")
+        cloud::client(self.cloud.service(), wires, self.replica.clone(), limits)
+    }
+
+    fn kube_over(&self, wires: Wires) -> kube::Client {
+        let server = self.api.service(AGENT);
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let (server, wires) = (server.clone(), wires.clone());
+            async move { wires.carry(server.oneshot(request)).await }
+        });
+        kube::Client::new(service, "default")
     }
 
     /// A group that another virtual node of the same cluster made; returns its id.
@@ -120,7 +185,13 @@ impl Sim {
 
     /// Starts an agent.
     pub fn agent(&self) -> Agent {
-        let eci = self.eci();
+        self.agent_that(None)
+    }
+
+    /// Starts an agent that dies of a request, if one is given.
+    pub fn agent_that(&self, dies: Option<Death>) -> Agent {
+        let wires = Wires::new(dies);
+        let eci = self.eci_over(wires.clone());
         let store = Store::default();
         let (conditions_in, conditions) = watch::channel(CloudConditions::default());
         let settings = PodsSettings {
@@ -137,19 +208,14 @@ impl Sim {
                 prices: PriceList::CNY,
                 ..Settings::default()
             }),
-            poll_calls_per_second: None,
-            // A hundredth of what ECI gets.
-            patience: Patience {
-                list_period: Duration::from_millis(300),
-                list_lag: Duration::from_millis(100),
-                orphan_age: Duration::from_millis(600),
-                release_period: Duration::from_millis(100),
-            },
+            // As `agent.rs` has it for documented limits: 80 % of 10,000 a minute.
+            poll_calls_per_second: self.deviations.documented_limits.then_some(8_000.0 / 60.0),
+            patience: self.deviations.patience,
             parallel: Parallel::default(),
-            streaming_lists: false,
+            streaming_lists: self.deviations.streaming_lists,
         };
         let connections = Connections {
-            kube: self.api.client(),
+            kube: self.kube_over(wires.clone()),
             eci,
             store: store.clone(),
             conditions: conditions_in,
@@ -159,6 +225,7 @@ impl Sim {
         let task = tokio::spawn(pods::run(settings, connections, Shutdown::new()));
         Agent {
             task,
+            wires,
             conditions,
             store,
         }
@@ -246,17 +313,28 @@ pub fn pod(name: &str) -> Value {
     })
 }
 
-/// A pod that mounts a ConfigMap and a projected token, as every Spark pod does.
-pub fn pod_with_config(name: &str, config_map: &str) -> Value {
+/// A pod that is not restarted and mounts a projected token.
+pub fn pod_with_token(name: &str) -> Value {
     let mut pod = pod(name);
     pod["spec"]["restartPolicy"] = json!("Never");
     pod["spec"]["volumes"] = json!([
-        { "name": "conf", "configMap": { "name": config_map } },
         { "name": "token", "projected": { "sources": [{ "serviceAccountToken": { "path": "token", "expirationSeconds": 3607 } }] } },
     ]);
     pod["spec"]["containers"][0]["volumeMounts"] = json!([
-        { "name": "conf", "mountPath": "/conf" },
         { "name": "token", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount", "readOnly": true },
     ]);
+    pod
+}
+
+/// A pod that mounts a ConfigMap and a projected token, as every Spark pod does.
+pub fn pod_with_config(name: &str, config_map: &str) -> Value {
+    let mut pod = pod_with_token(name);
+    let more = |list: &mut Value, item: Value| list.as_array_mut().expect("it has some").insert(0, item);
+    more(
+        &mut pod["spec"]["volumes"],
+        json!({ "name": "conf", "configMap": { "name": config_map } }),
+    );
+    let mount = json!({ "name": "conf", "mountPath": "/conf" });
+    more(&mut pod["spec"]["containers"][0]["volumeMounts"], mount);
     pod
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::harness::{Sim, pod, pod_with_config};
 use crate::support::until::until;
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_pod_runs_in_one_write_and_goes_with_its_group() {
     let sim = Sim::new().await;
     let _agent = sim.agent();
@@ -41,7 +41,7 @@ async fn a_pod_runs_in_one_write_and_goes_with_its_group() {
     assert_eq!(sim.groups_ever(&uid), 1);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn that_groups_are_gone_is_seen_and_not_asked_for_by_another_delete() {
     let sim = Sim::new().await;
     let _agent = sim.agent();
@@ -64,7 +64,7 @@ async fn that_groups_are_gone_is_seen_and_not_asked_for_by_another_delete() {
     assert_eq!(calls.len(), names.len());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_hundred_pods_run_and_go_and_cost_three_writes_each() {
     let sim = Sim::new().await;
     let _agent = sim.agent();
@@ -99,7 +99,7 @@ async fn a_hundred_pods_run_and_go_and_cost_three_writes_each() {
     assert_eq!(sim.api.events(), [], "nothing is said on the success path");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_pod_with_a_sidecar_succeeds_with_its_main_container() {
     let sim = Sim::new().await;
     let _agent = sim.agent();
@@ -124,7 +124,7 @@ async fn a_pod_with_a_sidecar_succeeds_with_its_main_container() {
     assert_eq!(status["containerStatuses"][0]["state"]["terminated"]["exitCode"], 0);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_exit_code_becomes_the_pods_and_its_group_stays_for_its_logs() {
     let sim = Sim::new().await;
     let _agent = sim.agent();
@@ -148,7 +148,7 @@ async fn an_exit_code_becomes_the_pods_and_its_group_stays_for_its_logs() {
     assert_eq!(sim.groups_ever(&uid), 1);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_driver_whose_configmap_comes_later_waits_for_it() {
     let sim = Sim::new().await;
     let _agent = sim.agent();
@@ -164,7 +164,7 @@ async fn a_driver_whose_configmap_comes_later_waits_for_it() {
     assert_eq!(sim.groups_ever(&uid), 1);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_pod_that_can_never_run_says_why_once_and_stays_pending() {
     let sim = Sim::new().await;
     let _agent = sim.agent();
@@ -189,7 +189,7 @@ async fn a_pod_that_can_never_run_says_why_once_and_stays_pending() {
     assert!(sim.groups().is_empty());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_status_that_others_wrote_is_put_right() {
     let sim = Sim::new().await;
     let _agent = sim.agent();
@@ -208,7 +208,7 @@ async fn a_status_that_others_wrote_is_put_right() {
     until("Ready to be True again", ready, |status| status == "True").await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_pod_deleted_before_its_group_exists_never_gets_one_or_loses_it() {
     let sim = Sim::new().await;
     let _agent = sim.agent();
@@ -223,7 +223,7 @@ async fn a_pod_deleted_before_its_group_exists_never_gets_one_or_loses_it() {
     sim.no_groups().await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_new_pod_of_an_old_name_gets_a_group_of_its_own() {
     let sim = Sim::new().await;
     let _agent = sim.agent();

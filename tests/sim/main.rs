@@ -5,11 +5,15 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod api_server;
+mod cloud;
 mod endings;
 mod faults;
 mod giving_up;
 mod harness;
 mod init;
 mod life;
+mod matrix;
 mod restart;
 mod steering;
+mod wires;

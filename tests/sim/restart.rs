@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::harness::{Sim, pod, pod_with_config};
 use crate::support::until::until;
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn running_pods_are_taken_over_without_a_write() {
     let sim = Sim::new().await;
     let agent = sim.agent();
@@ -36,7 +36,7 @@ async fn running_pods_are_taken_over_without_a_write() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_create_whose_answer_was_lost_makes_one_group_though_its_configmap_changed() {
     let sim = Sim::new().await;
     sim.api.put("configmaps", "conf", Some(json!({ "data": { "a": "1" } })));
@@ -56,7 +56,7 @@ async fn a_create_whose_answer_was_lost_makes_one_group_though_its_configmap_cha
     assert_eq!(sim.groups_ever(&uid), 1);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_pod_deleted_while_the_agent_was_down_loses_its_group() {
     let sim = Sim::new().await;
     let agent = sim.agent();
@@ -69,7 +69,7 @@ async fn a_pod_deleted_while_the_agent_was_down_loses_its_group() {
     assert_eq!(sim.api.phase("b"), "Running");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_pod_waits_for_the_group_of_an_earlier_one_of_its_name() {
     let sim = Sim::new().await;
     let agent = sim.agent();
@@ -88,7 +88,7 @@ async fn a_pod_waits_for_the_group_of_an_earlier_one_of_its_name() {
     sim.ended_before(&second, &third);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_group_of_another_node_or_cluster_is_never_touched() {
     let sim = Sim::new().await;
     let agent = sim.agent();
@@ -98,7 +98,7 @@ async fn a_group_of_another_node_or_cluster_is_never_touched() {
     assert!(sim.groups().values().flatten().any(|id| *id == foreign));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_pod_being_deleted_when_the_agent_dies_is_finished_by_the_next() {
     let sim = Sim::new().await;
     let agent = sim.agent();
