@@ -38,8 +38,9 @@ properties: ## the property tests with ten times the cases and a seed of their o
 sim: ## the agent against mock-eci and a small API server, in one process, by a clock that jumps
 	cargo test --locked --no-fail-fast -p virtual-node --test sim
 
-matrix: ## scenarios × faults, many seeds: SEEDS=20 from SEED=1 for each cell, or CELL=scenario/fault
+matrix: ## the long form of it: every scenario under every fault with SEEDS=20 from SEED=1 on, or one CELL=scenario/fault
 	SEEDS="$${SEEDS:-20}" cargo test --locked --no-fail-fast -p virtual-node --test sim -- --nocapture matrix::
+	test -n "$$CELL" || cargo test --locked --no-fail-fast -p virtual-node --test sim -- --nocapture --ignored
 
 # What both forms of the end-to-end suite run; mock-eci keeps enough calls for tests to count them.
 E2E = cargo build --locked -p virtual-node -p mock-eci && \
@@ -87,7 +88,7 @@ test: setup ## all suites: what CI runs
 	@tests/suites.sh check unit sim sdk engine e2e conformance-short spark
 
 test-long: setup ## all suites, and the long ones
-	@tests/suites.sh check unit sim sdk engine e2e conformance-short spark conformance endurance engine-docker properties sdk-java fuzz demo bench
+	@tests/suites.sh check unit sim sdk engine e2e conformance-short spark matrix conformance endurance engine-docker properties sdk-java fuzz demo bench
 
 fuzz: ## mock-eci against made-up input: each target (or TARGETS='params …') for MINUTES=10; KEEP=1 renews the corpus
 	@MINUTES="$${MINUTES:-10}" mock-eci/fuzz/run.sh $(TARGETS)

@@ -38,12 +38,22 @@ pub struct Deviations {
     pub seed: u64,
     /// How groups behave.
     pub scenario: mock_eci::scenario::Scenario,
-    /// Limits of calls, on both sides.
+    /// Documented limits of calls, on both sides.
     pub documented_limits: bool,
     /// How long the cloud is given.
     pub patience: Patience,
     /// Whether the API server streams lists.
     pub streaming_lists: bool,
+}
+
+impl Deviations {
+    /// With the graces that ECI gets.
+    pub fn patient() -> Self {
+        Self {
+            patience: Patience::default(),
+            ..Self::default()
+        }
+    }
 }
 
 impl Default for Deviations {
@@ -114,7 +124,10 @@ impl Sim {
     pub async fn with(deviations: Deviations) -> Self {
         let config = Config {
             limits: if deviations.documented_limits {
-                mock_eci::config::Limits::Documented
+                mock_eci::config::Limits::Only(mock_eci::config::Enforced {
+                    rates: true,
+                    ..mock_eci::config::Limits::None.enforced()
+                })
             } else {
                 mock_eci::config::Limits::None
             },

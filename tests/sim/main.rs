@@ -6,14 +6,18 @@
 mod support;
 
 mod api_server;
+mod chance;
 mod cloud;
+mod collection;
 mod endings;
 mod faults;
 mod giving_up;
 mod harness;
 mod init;
+mod kills;
 mod life;
 mod matrix;
 mod restart;
+mod rights;
 mod steering;
 mod wires;

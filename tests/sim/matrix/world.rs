@@ -137,11 +137,16 @@ impl World {
         self.sim.api.create_pod(pod)
     }
 
-    /// Deletes a pod.
-    pub fn delete(&self, name: &str, grace_seconds: u32) {
+    /// Says that users will have asked for the deletion of a pod.
+    pub fn will_be_deleted(&self, name: &str) {
         if let Some(pod) = self.sim.api.pod(name) {
             self.deleted.borrow_mut().insert(uid(&pod));
         }
+    }
+
+    /// Deletes a pod.
+    pub fn delete(&self, name: &str, grace_seconds: u32) {
+        self.will_be_deleted(name);
         self.sim.api.delete_pod(name, grace_seconds);
     }
 
@@ -229,6 +234,17 @@ impl World {
             groups
         };
         self.until("no group of ours to be left", ours, |groups| groups.is_empty())
+            .await;
+    }
+
+    /// Deletes whatever is left, and waits until nothing is.
+    pub async fn end(&self) {
+        self.delete_all(30);
+        let left = || self.sim.api.pods().iter().map(uid).collect::<Vec<_>>();
+        self.until("all pods to be gone", left, Vec::is_empty).await;
+        self.no_groups().await;
+        let records = || self.of_agent(|agent| agent.store.lock().len());
+        self.until("the agent to forget them", records, |left| *left == Some(0))
             .await;
     }
 
