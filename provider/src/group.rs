@@ -59,6 +59,16 @@ impl GroupStatus {
             Self::ScheduleFailed | Self::Succeeded | Self::Failed | Self::Expired
         )
     }
+
+    /// Whether a group that was seen like this cannot be in `earlier` any more: what ends has ended, and what runs does not
+    /// look for resources again.
+    pub fn has_passed(&self, earlier: &Self) -> bool {
+        let waits = matches!(earlier, Self::Scheduling | Self::Pending);
+        match self {
+            Self::Running | Self::Terminating => waits,
+            _ => self.is_terminal() && !earlier.is_terminal() && !matches!(earlier, Self::Unknown(_)),
+        }
+    }
 }
 
 /// One group, as last reported.
@@ -169,4 +179,26 @@ pub struct ObservedCondition {
     pub message: String,
     /// Last transition.
     pub last_transition: Option<Timestamp>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::GroupStatus as Status;
+
+    #[test]
+    fn a_group_does_not_go_back() {
+        for (seen, later) in [
+            (Status::Running, Status::Pending),
+            (Status::Terminating, Status::Scheduling),
+            (Status::Failed, Status::Running),
+            (Status::ScheduleFailed, Status::Scheduling),
+        ] {
+            assert!(seen.has_passed(&later), "{seen:?} {later:?}");
+            assert!(!later.has_passed(&seen), "{later:?} {seen:?}");
+        }
+        // What is updated may wait again, and what is not known proves nothing.
+        assert!(!Status::Updating.has_passed(&Status::Pending));
+        assert!(!Status::Running.has_passed(&Status::Updating));
+        assert!(!Status::Failed.has_passed(&Status::Unknown("News".to_owned())));
+    }
 }

@@ -273,6 +273,14 @@ impl Records {
                 *missing = 0;
             }
             let before = record.observed.take();
+            // An answer from where the news has not come yet: a status that went back would be written, and again forth.
+            if before
+                .as_ref()
+                .is_some_and(|o| o.group.status.has_passed(&group.status))
+            {
+                record.observed = before;
+                return false;
+            }
             if group.init_containers.is_none() {
                 // The cheap call does not report them; what the full one said stays until it is asked again.
                 group.init_containers = before.as_ref().and_then(|o| o.group.init_containers.clone());
