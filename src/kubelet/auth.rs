@@ -294,6 +294,8 @@ fn subresources(path: &str) -> Vec<&'static str> {
         _ if under("/metrics") => vec!["metrics"],
         _ if under("/logs") => vec!["log"],
         _ if under("/checkpoint") => vec!["checkpoint"],
+        _ if under("/statusz") => vec!["statusz"],
+        _ if under("/flagz") => vec!["configz"],
         _ if under("/healthz") => vec!["healthz", "proxy"],
         _ if under("/configz") => vec!["configz", "proxy"],
         _ if under("/pods") || under("/runningpods") => vec!["pods", "proxy"],

@@ -32,6 +32,8 @@ use crate::clock;
 pub(super) const VERSIONS: [(&str, ()); 1] = [("portforward.k8s.io", ())];
 /// Streams of one client at the same time; a connection has two.
 const STREAMS: usize = 1_000;
+/// Bytes of all its connections that wait for their pods to take them.
+const INBOX: usize = 1024 * 1024;
 /// Connections to pods, of all clients together: each is a file descriptor.
 pub(super) const CONNECTIONS: usize = 500;
 /// Ports of one WebSocket: their channels must be told apart by a byte.
@@ -67,6 +69,7 @@ where
 {
     let bounds = Bounds {
         streams: STREAMS,
+        inbox: INBOX,
         idle: IDLE_TIMEOUT,
     };
     let (mut connection, driver) = Connection::new(io, bounds);

@@ -15,6 +15,8 @@ use super::{CREATION_TIMEOUT, IDLE_TIMEOUT};
 
 /// More than a command has; those that do not belong to it are refused.
 const STREAMS: usize = 8;
+/// Bytes of input that wait for the command to take them.
+pub(super) const INBOX: usize = 128 * 1024;
 /// Header that says what a stream is for.
 pub(super) const STREAM_TYPE: &str = "streamtype";
 
@@ -38,6 +40,7 @@ where
 {
     let bounds = Bounds {
         streams: STREAMS,
+        inbox: INBOX,
         idle: IDLE_TIMEOUT,
     };
     let (mut connection, driver) = Connection::new(io, bounds);

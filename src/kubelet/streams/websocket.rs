@@ -23,9 +23,10 @@ use tokio_util::sync::CancellationToken;
 use super::IDLE_TIMEOUT;
 use super::options::{Refusal, StreamOptions};
 use super::queue::{self, Budget};
+use super::remote::INBOX;
 use super::session::{End, EndKind, Gone, Output, Session};
 use super::size::Sizes;
-use super::spdy::connection::{INBOX, OUTBOX};
+use super::spdy::connection::OUTBOX;
 use crate::clock;
 use framing::Input;
 pub(super) use framing::{Framing, PORT_FORWARD, REMOTE_COMMAND};
@@ -37,7 +38,7 @@ const READ_BUFFER: usize = 16 * 1024;
 /// Data of one message that is sent.
 const MAX_PIECE: usize = 32 * 1024;
 /// A client that vanished is noticed when something is sent to it; so often something is.
-const PING: Duration = Duration::from_secs(30);
+const PING: Duration = Duration::from_secs(5);
 /// How long the other side may take to read the rest and to close, once all is said.
 const LINGER: Duration = Duration::from_secs(5);
 
@@ -167,7 +168,7 @@ impl Socket {
         let bounds = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
             .write_buffer_size(0)
-            .max_write_buffer_size(OUTBOX)
+            .max_write_buffer_size(2 * OUTBOX)
             .max_message_size(Some(MAX_MESSAGE))
             .max_frame_size(Some(MAX_MESSAGE));
         let socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(bounds)).await;

@@ -16,16 +16,15 @@ use super::frame::{Decoder, Encoder, Frame, MAX_PIECE, Malformed, Status};
 use crate::clock;
 use crate::kubelet::streams::queue::{self, Budget};
 
-/// Bytes of all streams together that were read and wait to be taken.
-pub(in crate::kubelet::streams) const INBOX: usize = 512 * 1024;
 /// Bytes of all streams together that wait to be written.
-pub(in crate::kubelet::streams) const OUTBOX: usize = 256 * 1024;
+pub(in crate::kubelet::streams) const OUTBOX: usize = 128 * 1024;
 /// What is read from the connection at once.
 const READ: usize = 16 * 1024;
 /// What is written to it at once, about.
 const WRITE: usize = 64 * 1024;
-/// A client that vanished is noticed when something is sent to it; so often something is.
-const PING: Duration = Duration::from_secs(30);
+/// A client that vanished is noticed when something is sent to it, the second time at the latest: nothing else tells while what
+/// it sent waits unread. So often something is sent; kubectl does the same.
+const PING: Duration = Duration::from_secs(5);
 /// How long the other side may take to read the rest and to close, once all is said.
 const LINGER: Duration = Duration::from_secs(5);
 
@@ -34,6 +33,8 @@ const LINGER: Duration = Duration::from_secs(5);
 pub(in crate::kubelet::streams) struct Bounds {
     /// Streams at the same time.
     pub(in crate::kubelet::streams) streams: usize,
+    /// Bytes of all streams together that were read and wait to be taken.
+    pub(in crate::kubelet::streams) inbox: usize,
     /// Without data either way the connection ends after this time.
     pub(in crate::kubelet::streams) idle: Duration,
 }
@@ -84,7 +85,7 @@ impl Connection {
         let shared = Arc::new(Shared {
             streams: Mutex::default(),
             out,
-            inbox: Budget::new(INBOX),
+            inbox: Budget::new(bounds.inbox),
             used: Mutex::new(clock::monotonic()),
             over: CancellationToken::new(),
         });

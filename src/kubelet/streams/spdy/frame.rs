@@ -233,13 +233,8 @@ fn stream(id: u32) -> Result<u32, Malformed> {
 }
 
 /// Writes frames as bytes.
+#[derive(Default)]
 pub struct Encoder(Deflater);
-
-impl Default for Encoder {
-    fn default() -> Self {
-        Self(Deflater::new())
-    }
-}
 
 impl Encoder {
     /// Appends `frame` to `out`.

@@ -1,7 +1,7 @@
 //! (pure) Header blocks: names and values, compressed with one zlib stream per direction for the life of a connection.
 
 use bytes::{Buf, BufMut};
-use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
+use flate2::{Decompress, FlushDecompress, Status};
 
 use super::dictionary::DICTIONARY;
 use super::frame::Malformed;
@@ -12,8 +12,6 @@ pub(super) const MAX_BLOCK: usize = 16 * 1024;
 const MAX_HEADERS: u32 = 100;
 /// What is decompressed at once.
 const STEP: usize = 2 * 1024;
-/// Log2 of the window that is compressed with: enough for the dictionary, and little memory.
-const WINDOW_BITS: u8 = 11;
 
 /// The headers of a stream, in lower case. Several values of one name are separated by NUL.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -106,56 +104,67 @@ fn text(block: &mut &[u8]) -> Result<String, Malformed> {
     String::from_utf8(text.to_vec()).map_err(|_| Malformed("a header that is not UTF-8"))
 }
 
-/// Writes the blocks of one direction.
+/// Writes the blocks of one direction, as zlib's stored blocks: a server writes hardly anything but empty ones, and a real
+/// compressor would cost each connection 200 KiB.
+#[derive(Default)]
 pub(super) struct Deflater {
-    stream: Compress,
     begun: bool,
 }
 
 impl Deflater {
-    pub(super) fn new() -> Self {
-        Self {
-            stream: Compress::new_with_window_bits(Compression::fast(), true, WINDOW_BITS),
-            begun: false,
-        }
-    }
-
     /// Appends a block to `out`.
     pub(super) fn write(&mut self, headers: &Headers, out: &mut Vec<u8>) -> Result<(), Malformed> {
-        const BAD: Malformed = Malformed("a header block that cannot be compressed");
+        const LARGE: Malformed = Malformed("a header block that is too large");
+        let block = block(headers).ok_or(LARGE)?;
+        let length = u16::try_from(block.len()).map_err(|_| LARGE)?;
         if !self.begun {
-            self.stream.set_dictionary(DICTIONARY).map_err(|_| BAD)?;
+            out.put_slice(&BEGIN);
             self.begun = true;
         }
-        let length = |n: usize| u32::try_from(n).map_err(|_| BAD);
-        let mut block = Vec::new();
-        block.put_u32(length(headers.0.len())?);
-        for text in headers.0.iter().flat_map(|(name, value)| [name, value]) {
-            block.put_u32(length(text.len())?);
-            block.put_slice(text.as_bytes());
-        }
-        let mut rest = block.as_slice();
-        loop {
-            out.reserve(64 + rest.len());
-            let taken = self.stream.total_in();
-            self.stream
-                .compress_vec(rest, out, FlushCompress::Sync)
-                .map_err(|_| BAD)?;
-            let taken = usize::try_from(self.stream.total_in() - taken).map_err(|_| BAD)?;
-            rest = rest.get(taken..).ok_or(BAD)?;
-            // With room left, everything was flushed.
-            if rest.is_empty() && out.len() < out.capacity() {
-                return Ok(());
-            }
-        }
+        out.put_u8(STORED);
+        out.put_u16_le(length);
+        out.put_u16_le(!length);
+        out.put_slice(&block);
+        out.put_slice(&FLUSH);
+        Ok(())
     }
+}
+
+/// How a zlib stream without a dictionary begins.
+const BEGIN: [u8; 2] = [0x78, 0x01];
+/// A block that is stored as it is, and is not the last one.
+const STORED: u8 = 0;
+/// An empty stored block. Go's reader hands out what was stored before only when it sees one.
+const FLUSH: [u8; 5] = [STORED, 0, 0, 0xff, 0xff];
+
+fn block(headers: &Headers) -> Option<Vec<u8>> {
+    let mut block = Vec::new();
+    block.put_u32(u32::try_from(headers.0.len()).ok()?);
+    for text in headers.0.iter().flat_map(|(name, value)| [name, value]) {
+        block.put_u32(u32::try_from(text.len()).ok()?);
+        block.put_slice(text.as_bytes());
+    }
+    Some(block)
 }
 
 #[cfg(test)]
 mod tests {
+    use flate2::{Compress, Compression, FlushCompress};
     use proptest::prelude::*;
 
     use super::*;
+
+    /// As clients write: compressed, from the dictionary on.
+    fn compress(stream: &mut Compress, block: &[u8]) -> Vec<u8> {
+        if stream.total_in() == 0 {
+            stream.set_dictionary(DICTIONARY).expect("taken");
+        }
+        let mut out = Vec::with_capacity(1024 + 2 * block.len());
+        stream
+            .compress_vec(block, &mut out, FlushCompress::Sync)
+            .expect("compresses");
+        out
+    }
 
     fn headers() -> impl Strategy<Value = Headers> {
         let pairs = proptest::collection::btree_map("[a-z0-9-]{1,40}", ".{0,200}", 0..12);
@@ -165,11 +174,20 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_written_is_read(blocks in proptest::collection::vec(headers(), 1..6)) {
-            let (mut deflater, mut inflater) = (Deflater::new(), Inflater::new());
+            let (mut deflater, mut inflater) = (Deflater::default(), Inflater::new());
             for block in blocks {
-                let mut compressed = Vec::new();
-                deflater.write(&block, &mut compressed).expect("writes");
-                prop_assert_eq!(inflater.read(&compressed), Ok(block));
+                let mut written = Vec::new();
+                deflater.write(&block, &mut written).expect("writes");
+                prop_assert_eq!(inflater.read(&written), Ok(block));
+            }
+        }
+
+        #[test]
+        fn what_was_compressed_is_read(blocks in proptest::collection::vec(headers(), 1..6)) {
+            let (mut stream, mut inflater) = (Compress::new(Compression::best(), true), Inflater::new());
+            for headers in blocks {
+                let compressed = compress(&mut stream, &block(&headers).expect("small"));
+                prop_assert_eq!(inflater.read(&compressed), Ok(headers));
             }
         }
 
@@ -183,9 +201,9 @@ mod tests {
         }
 
         #[test]
-        fn a_block_that_was_changed_is_refused_or_understood(block in headers(), at in any::<prop::sample::Index>(), with in 1u8..) {
-            let mut compressed = Vec::new();
-            Deflater::new().write(&block, &mut compressed).expect("writes");
+        fn a_block_that_was_changed_is_refused_or_understood(headers in headers(), at in any::<prop::sample::Index>(), with in 1u8..) {
+            let mut stream = Compress::new(Compression::best(), true);
+            let mut compressed = compress(&mut stream, &block(&headers).expect("small"));
             let at = at.index(compressed.len());
             compressed[at] ^= with;
             let _ = Inflater::new().read(&compressed);
@@ -193,10 +211,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_written_is_handed_out_at_once() {
+        let mut written = Vec::new();
+        let mut deflater = Deflater::default();
+        deflater.write(&Headers::default(), &mut written).expect("writes");
+        assert_eq!(written, b"\x78\x01\0\x04\0\xfb\xff\0\0\0\0\0\0\0\xff\xff");
+    }
+
+    #[test]
     fn a_block_that_grows_without_end_is_refused() {
         let bomb = Headers::from_iter([("a", "0".repeat(10 * MAX_BLOCK))]);
-        let mut compressed = Vec::new();
-        Deflater::new().write(&bomb, &mut compressed).expect("writes");
+        let mut stream = Compress::new(Compression::best(), true);
+        let compressed = compress(&mut stream, &block(&bomb).expect("small"));
         assert!(compressed.len() < MAX_BLOCK);
         assert_eq!(
             Inflater::new().read(&compressed),
@@ -206,7 +232,7 @@ mod tests {
 
     #[test]
     fn names_are_unique_and_in_lower_case() {
-        let block = |names: &[&str]| {
+        let block = |names: &[&str]| -> Vec<u8> {
             let mut block = Vec::new();
             block.put_u32(names.len() as u32);
             for text in names.iter().flat_map(|name| [*name, "v"]) {

@@ -6,8 +6,10 @@ use tokio::io::DuplexStream;
 use super::*;
 use crate::kubelet::streams::testing::SpdyClient;
 
+const INBOX: usize = 256 * 1024;
 const BOUNDS: Bounds = Bounds {
     streams: 3,
+    inbox: INBOX,
     idle: Duration::from_secs(3600),
 };
 
