@@ -207,7 +207,7 @@ mod tests {
         assert_eq!(one.ephemeral_storage(), MiB(4 * 30 * 1024));
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn usage_is_followed_and_an_error_keeps_what_is_known() {
         let answers = Mutex::new(vec![
             Err(std::io::Error::other("away")),
