@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use eci::Client as EciClient;
 use futures::FutureExt as _;
@@ -36,6 +37,9 @@ use crate::pods::watch::{NodePod, WrittenPod};
 
 /// A token that ends sooner is worth a word where it is not renewed.
 const SHORT_LIVED: SignedDuration = SignedDuration::from_hours(24);
+
+/// kube's client asks again by itself, for minutes, where a disruption budget says no; the pod's deletion cannot wait for that.
+const EVICTION_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What effects need.
 pub struct Effects {
@@ -285,7 +289,11 @@ impl Effects {
             }),
             ..EvictParams::default()
         };
-        match api.evict(&named.name, &params).await {
+        let asked = tokio::time::timeout(EVICTION_PATIENCE, api.evict(&named.name, &params));
+        let Ok(answer) = asked.await else {
+            return EvictOutcome::Failed("not granted in time: a disruption budget may stand in the way".to_owned());
+        };
+        match answer {
             Ok(_) => EvictOutcome::Accepted,
             Err(kube::Error::Api(answer)) if answer.code == 429 => EvictOutcome::Blocked(answer.message.clone()),
             Err(kube::Error::Api(answer)) if is_another_pod(&answer) => EvictOutcome::Gone,
