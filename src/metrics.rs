@@ -45,6 +45,8 @@ pub struct Metrics {
     pub node_writes: IntCounterVec,
     /// Requests to the kubelet API, by `route` and `code`.
     pub kubelet_requests: IntCounterVec,
+    /// Looks at the files of the kubelet API's certificates that found some that cannot be used.
+    pub kubelet_tls_reload_failures: IntCounter,
     /// Sessions of streams that are open, by `route` (exec, attach, portForward).
     pub kubelet_streams: IntGaugeVec,
     /// Log streams that are being followed.
@@ -109,6 +111,13 @@ impl Metrics {
                 "kubelet_requests_total",
                 "Requests to the kubelet API",
                 &["route", "code"],
+            )?,
+            kubelet_tls_reload_failures: register(
+                r,
+                IntCounter::new(
+                    "virtual_node_kubelet_tls_reload_failures_total",
+                    "Looks at the files of the kubelet API's certificates that found some that cannot be used",
+                )?,
             )?,
             kubelet_streams: gauges(
                 r,

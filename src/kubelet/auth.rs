@@ -1,46 +1,43 @@
-//! Who asks, and whether they may: as a kubelet does it with webhook authentication and authorization.
+//! Who asks, and whether they may: as a kubelet does it with webhook authentication and authorization
+//! ([0013](../../docs/decisions/0013-who-may-ask.md)).
 //!
-//! A client is known by its certificate, verified during the TLS handshake, or by a bearer token, which the API server
-//! reviews (TokenReview). Whether it may is the API server's decision as well (SubjectAccessReview on `nodes/<subresource>` of
-//! this node). There is no anonymous access. Answers are kept for the times a kubelet keeps them.
+//! A client is known by its certificate or by a bearer token, which the API server reviews (TokenReview). Whether it may is the
+//! API server's decision as well (SubjectAccessReview on `nodes/<subresource>` of this node). There is no anonymous access.
+//! Answers are kept for the times a kubelet keeps them.
 
-use std::collections::{BTreeMap, HashMap};
+mod answers;
+mod attributes;
+mod peer;
+mod review;
+mod token;
+
+use std::collections::BTreeMap;
 use std::fmt;
-use std::hash::Hash;
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use http::{HeaderMap, Method, header};
-use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec};
-use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
-use kube::api::{Api, ObjectMeta, PostParams};
-use rustls::pki_types::CertificateDer;
+use k8s_openapi::api::authentication::v1::TokenReview;
+use k8s_openapi::api::authorization::v1::SubjectAccessReview;
+use kube::api::Api;
 use sha2::{Digest, Sha256};
-use tokio::time::{Instant, timeout};
-use x509_parser::prelude::{FromDer, X509Certificate};
 
-use crate::chain::chain;
-use crate::clock;
+use answers::Answers;
+use attributes::Attributes;
 
-const TOKEN_KNOWN_FOR: Duration = Duration::from_secs(2 * 60);
-/// A refused token may be one the API server does not know yet.
-const TOKEN_REFUSED_FOR: Duration = Duration::from_secs(10);
-const ALLOWED_FOR: Duration = Duration::from_secs(5 * 60);
-const DENIED_FOR: Duration = Duration::from_secs(30);
-/// Answers kept at most.
-const CACHE_SIZE: usize = 4_096;
-const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+pub use peer::Peer;
+
+/// Everybody who is known is in it.
+const AUTHENTICATED: &str = "system:authenticated";
 
 /// A client whose identity is proven.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct User {
     /// Name; the common name of a certificate.
     pub name: String,
-    /// UID, of token users.
+    /// UID.
     pub uid: Option<String>,
     /// Groups; the organizations of a certificate.
     pub groups: Vec<String>,
-    /// Further properties, of token users.
+    /// Further properties.
     pub extra: BTreeMap<String, Vec<String>>,
 }
 
@@ -113,8 +110,8 @@ pub struct Auth {
     tokens: Api<TokenReview>,
     access: Api<SubjectAccessReview>,
     /// By hash: tokens themselves are not kept.
-    known_tokens: Cache<[u8; 32], Option<User>>,
-    decisions: Cache<(User, &'static str, &'static str), bool>,
+    known_tokens: Answers<[u8; 32], Option<User>>,
+    decisions: Answers<(User, &'static str, &'static str), bool>,
 }
 
 impl Auth {
@@ -124,214 +121,81 @@ impl Auth {
             node,
             tokens: Api::all(client.clone()),
             access: Api::all(client),
-            known_tokens: Cache::default(),
-            decisions: Cache::default(),
+            known_tokens: Answers::default(),
+            decisions: Answers::default(),
         }
     }
 
-    /// Finds out who asks and whether they may.
+    /// Finds out who asks. A token that was believed is taken out of the headers: nothing further on needs it.
+    ///
+    /// # Errors
+    /// Nobody who is known.
+    pub async fn authenticate(&self, peer: &Peer, headers: &mut HeaderMap) -> Result<User, Refusal> {
+        let by_certificate = peer.user().unwrap_or_else(|error| {
+            tracing::debug!(%error, "a client's certificate does not count");
+            None
+        });
+        let mut user = match by_certificate {
+            Some(user) => user,
+            None => self.by_token(headers).await.ok_or(Refusal::Unauthenticated)?,
+        };
+        if !user.groups.iter().any(|group| group == AUTHENTICATED) {
+            user.groups.push(AUTHENTICATED.to_owned());
+        }
+        Ok(user)
+    }
+
+    /// Finds out whether `user` may; `path` is decoded.
     ///
     /// # Errors
     /// They may not, or it cannot be found out.
-    pub async fn check(
-        &self,
-        certificate: Option<&User>,
-        method: &Method,
-        path: &str,
-        headers: &HeaderMap,
-    ) -> Result<User, Refusal> {
-        let user = match certificate {
-            Some(user) => user.clone(),
-            None => self.by_token(headers).await?,
-        };
-        let verb = verb(method);
-        let subresources = subresources(path);
+    pub async fn authorize(&self, user: &User, method: &Method, path: &str) -> Result<(), Refusal> {
+        let Attributes { verb, subresources } = Attributes::of(method, path);
         for &subresource in &subresources {
-            if self.may(&user, verb, subresource).await? {
-                return Ok(user);
+            if self.may(user, verb, subresource).await? {
+                return Ok(());
             }
         }
         Err(Refusal::Forbidden {
-            user: user.name,
+            user: user.name.clone(),
             verb,
             subresources,
         })
     }
 
-    async fn by_token(&self, headers: &HeaderMap) -> Result<User, Refusal> {
-        let token = bearer_token(headers).ok_or(Refusal::Unauthenticated)?;
-        let key: [u8; 32] = Sha256::digest(token).into();
-        if let Some(known) = self.known_tokens.get(&key) {
-            return known.ok_or(Refusal::Unauthenticated);
+    async fn by_token(&self, headers: &mut HeaderMap) -> Option<User> {
+        if let Some(token) = token::of_header(headers)
+            && let Some(user) = self.review(token.to_owned()).await
+        {
+            headers.remove(header::AUTHORIZATION);
+            return Some(user);
         }
-        let review = TokenReview {
-            metadata: ObjectMeta::default(),
-            spec: TokenReviewSpec {
-                token: Some(token.to_owned()),
-                audiences: None,
-            },
-            status: None,
-        };
-        let answer = timeout(CALL_TIMEOUT, self.tokens.create(&PostParams::default(), &review)).await;
-        let status = match answer {
-            Ok(Ok(review)) => review.status.unwrap_or_default(),
-            Ok(Err(error)) => {
-                tracing::warn!(error = chain(&error), "a bearer token could not be reviewed");
-                return Err(Refusal::Unauthenticated);
-            }
-            Err(_) => {
-                tracing::warn!("a bearer token could not be reviewed: no answer within {CALL_TIMEOUT:?}");
-                return Err(Refusal::Unauthenticated);
-            }
-        };
-        let user = status
-            .user
-            .filter(|_| status.authenticated == Some(true))
-            .map(|user| User {
-                name: user.username.unwrap_or_default(),
-                uid: user.uid,
-                groups: user.groups.unwrap_or_default(),
-                extra: user.extra.unwrap_or_default(),
-            });
-        let lifetime = if user.is_some() {
-            TOKEN_KNOWN_FOR
-        } else {
-            TOKEN_REFUSED_FOR
-        };
-        self.known_tokens.put(key, user.clone(), lifetime);
-        user.ok_or(Refusal::Unauthenticated)
+        let (token, others) = token::of_protocols(headers)?;
+        let user = self.review(token).await?;
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, others);
+        Some(user)
+    }
+
+    async fn review(&self, token: String) -> Option<User> {
+        let key: [u8; 32] = Sha256::digest(&token).into();
+        let ask = || review::token(self.tokens.clone(), token);
+        self.known_tokens.get(key, ask).await.unwrap_or_else(|trouble| {
+            tracing::warn!(error = %trouble, "a bearer token could not be reviewed");
+            None
+        })
     }
 
     async fn may(&self, user: &User, verb: &'static str, subresource: &'static str) -> Result<bool, Refusal> {
         let key = (user.clone(), verb, subresource);
-        if let Some(allowed) = self.decisions.get(&key) {
-            return Ok(allowed);
-        }
-        let review = SubjectAccessReview {
-            metadata: ObjectMeta::default(),
-            spec: SubjectAccessReviewSpec {
-                user: Some(user.name.clone()),
-                uid: user.uid.clone(),
-                groups: Some(user.groups.clone()),
-                extra: (!user.extra.is_empty()).then(|| user.extra.clone()),
-                resource_attributes: Some(ResourceAttributes {
-                    verb: Some(verb.to_owned()),
-                    version: Some("v1".to_owned()),
-                    resource: Some("nodes".to_owned()),
-                    subresource: Some(subresource.to_owned()),
-                    name: Some(self.node.clone()),
-                    ..ResourceAttributes::default()
-                }),
-                non_resource_attributes: None,
-            },
-            status: None,
-        };
-        let answer = timeout(CALL_TIMEOUT, self.access.create(&PostParams::default(), &review)).await;
-        let failure = match answer {
-            Ok(Ok(review)) => {
-                let allowed = review
-                    .status
-                    .is_some_and(|status| status.allowed && status.denied != Some(true));
-                self.decisions
-                    .put(key, allowed, if allowed { ALLOWED_FOR } else { DENIED_FOR });
-                return Ok(allowed);
+        let ask = || review::access(self.access.clone(), self.node.clone(), user.clone(), verb, subresource);
+        self.decisions.get(key, ask).await.map_err(|trouble| {
+            tracing::warn!(user = user.name, error = %trouble, "access could not be reviewed");
+            Refusal::Unknown {
+                user: user.name.clone(),
+                verb,
+                subresource,
             }
-            Ok(Err(error)) => chain(&error),
-            Err(_) => format!("no answer within {CALL_TIMEOUT:?}"),
-        };
-        tracing::warn!(user = user.name, error = failure, "access could not be reviewed");
-        Err(Refusal::Unknown {
-            user: user.name.clone(),
-            verb,
-            subresource,
         })
-    }
-}
-
-/// The user a verified client certificate speaks for; `None` for one without a common name.
-pub fn user_of(certificate: &CertificateDer<'_>) -> Option<User> {
-    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
-    let subject = certificate.subject();
-    let name = subject.iter_common_name().next()?.as_str().ok()?.to_owned();
-    let groups = subject
-        .iter_organization()
-        .filter_map(|o| o.as_str().ok())
-        .map(str::to_owned)
-        .collect();
-    Some(User {
-        name,
-        uid: None,
-        groups,
-        extra: BTreeMap::new(),
-    })
-}
-
-fn bearer_token(headers: &HeaderMap) -> Option<&str> {
-    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, token) = value.split_once(' ')?;
-    let token = token.trim();
-    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
-}
-
-fn verb(method: &Method) -> &'static str {
-    match *method {
-        Method::POST => "create",
-        Method::PUT => "update",
-        Method::PATCH => "patch",
-        Method::DELETE => "delete",
-        _ => "get",
-    }
-}
-
-/// What of the node a path is, by a kubelet's table; the finer one first, then `proxy`, which stands for everything.
-fn subresources(path: &str) -> Vec<&'static str> {
-    let under = |prefix: &str| {
-        path.strip_prefix(prefix)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
-    match path {
-        _ if under("/stats") => vec!["stats"],
-        _ if under("/metrics") => vec!["metrics"],
-        _ if under("/logs") => vec!["log"],
-        _ if under("/checkpoint") => vec!["checkpoint"],
-        _ if under("/statusz") => vec!["statusz"],
-        _ if under("/flagz") => vec!["configz"],
-        _ if under("/healthz") => vec!["healthz", "proxy"],
-        _ if under("/configz") => vec!["configz", "proxy"],
-        _ if under("/pods") || under("/runningpods") => vec!["pods", "proxy"],
-        _ => vec!["proxy"],
-    }
-}
-
-/// Answers with an expiry, and not more than [`CACHE_SIZE`] of them.
-struct Cache<K, V>(Mutex<HashMap<K, (V, Instant)>>);
-
-impl<K, V> Default for Cache<K, V> {
-    fn default() -> Self {
-        Self(Mutex::default())
-    }
-}
-
-impl<K: Eq + Hash, V: Clone> Cache<K, V> {
-    fn get(&self, key: &K) -> Option<V> {
-        let entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        entries
-            .get(key)
-            .filter(|(_, until)| clock::monotonic() < *until)
-            .map(|(value, _)| value.clone())
-    }
-
-    fn put(&self, key: K, value: V, lifetime: Duration) {
-        let now = clock::monotonic();
-        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if entries.len() >= CACHE_SIZE {
-            entries.retain(|_, (_, until)| now < *until);
-        }
-        if entries.len() >= CACHE_SIZE {
-            // So many different clients within minutes is an attack or a mistake; forgetting costs a question each.
-            entries.clear();
-        }
-        entries.insert(key, (value, now + lifetime));
     }
 }
 

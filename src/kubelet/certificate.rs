@@ -309,7 +309,8 @@ mod tests {
             None,
             "a new address needs a new certificate"
         );
-        crate::kubelet::tls::follow_files(files.clone()).expect("the pair can be served with");
+        crate::kubelet::tls::follow_files(files.clone(), crate::metrics::Metrics::new().expect("registers"))
+            .expect("the pair can be served with");
         let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&files.key).expect("there").permissions());
         assert_eq!(mode & 0o777, 0o600);
     }

@@ -19,7 +19,6 @@ pub mod tls;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use rustls::ServerConfig;
 use tokio::sync::watch;
 
 pub use logs::budget::LogBudget;
@@ -37,12 +36,12 @@ use logs::source::EciLogs;
 use logs::stream::LogAccess;
 use streams::Streams;
 use streams::exec::EciCommands;
-use tls::TlsFiles;
+use tls::{Tls, TlsFiles};
 
 /// Where the serving certificate comes from.
 enum Certificate {
     /// From files of the administrator.
-    Given(watch::Receiver<Arc<ServerConfig>>),
+    Given(watch::Receiver<Tls>),
     /// From the cluster, into these files.
     Requested(TlsFiles),
 }
@@ -82,7 +81,7 @@ pub async fn start(
                 key: key.clone(),
                 client_ca,
             };
-            Certificate::Given(tls::follow_files(files)?)
+            Certificate::Given(tls::follow_files(files, metrics.clone())?)
         }
         None => {
             let file = |extension| config.cert_dir.join(format!("{}.{extension}", node.name));
@@ -108,6 +107,7 @@ pub async fn start(
         auth: Arc::new(Auth::new(client.clone(), node.name.clone())),
         streams: Streams::new(commands, logs.clone(), metrics.clone(), shutdown.clone()),
         logs,
+        configz: Arc::new(routes::configz(config, node)),
         metrics: metrics.clone(),
     };
     let (name, listen, shutdown) = (node.name.clone(), node.kubelet_listen, shutdown.clone());
@@ -120,7 +120,7 @@ pub async fn start(
             Certificate::Requested(files) => {
                 let keeping = certificate::keep(client, subject, files.clone());
                 let serving = async {
-                    if let Some(tls) = server::refuse_until_ready(&listener, &files, &shutdown).await {
+                    if let Some(tls) = server::refuse_until_ready(&listener, &files, &api.metrics, &shutdown).await {
                         tracing::info!(node = name, %listen, "kubelet API open");
                         serve(listener, tls, api, shutdown.clone()).await;
                     }

@@ -1,5 +1,10 @@
 //! The routes of the kubelet API and what each answers.
 
+mod admission;
+mod configz;
+mod node;
+mod paths;
+
 use std::future::ready;
 use std::sync::Arc;
 
@@ -7,18 +12,20 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, RawQuery, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use futures::{Stream, StreamExt as _, stream};
+use serde_json::Value;
 
-use super::auth::{Auth, User};
+use super::auth::{Auth, Peer};
 use super::logs::query::LogOptions;
 use super::logs::source::LogError;
 use super::logs::stream::{LogAccess, LogStream, Target};
 use super::lookup::{ContainerEntry, ContainerRun, PodEntry};
 use super::streams::{self, Streams};
 use crate::metrics::Metrics;
+
+pub(super) use configz::configz;
 
 /// What the routes need.
 #[derive(Clone)]
@@ -29,59 +36,24 @@ pub struct KubeletApi {
     pub logs: LogAccess,
     /// Commands and other streams.
     pub streams: Streams,
+    /// What `/configz` says.
+    pub configz: Arc<Value>,
     /// Counts requests.
     pub metrics: Metrics,
 }
 
-/// The user of the connection's client certificate, if there was one.
-#[derive(Clone, Debug)]
-pub(super) struct Peer(pub(super) Option<Arc<User>>);
-
 impl KubeletApi {
-    /// The routes for a connection of `peer`.
+    /// The routes for a connection of `peer`. Which paths and methods there are is in [`paths`]; here is who serves them.
     pub(super) fn router(self, peer: Peer) -> Router {
-        Router::new()
+        let routes = Router::new()
             .route("/containerLogs/{namespace}/{pod}/{container}", get(container_logs))
-            .route("/healthz", get(|| async { "ok" }))
+            .merge(node::routes())
             .merge(streams::routes(self.streams.clone()))
-            .fallback(|| async { (StatusCode::NOT_FOUND, "404: Page Not Found") })
-            .method_not_allowed_fallback(|| async { (StatusCode::METHOD_NOT_ALLOWED, "405: Method Not Allowed") })
-            // Around everything, unknown paths included: what exists is nobody's business who is not let in.
-            .layer(middleware::from_fn_with_state((self.clone(), peer), admit))
-            .with_state(self)
+            .fallback(|| async { admission::NO_ROUTE })
+            .with_state(self.clone());
+        // Around everything: axum would look at a path before anybody is asked who they are.
+        Router::new().fallback(move |request: Request| admission::admit(self, peer, routes, request))
     }
-}
-
-async fn admit(State((api, peer)): State<(KubeletApi, Peer)>, request: Request, next: Next) -> Response {
-    let path = request.uri().path();
-    // By the first segment, from a list: a metric must not take names from clients.
-    let route = match path.split('/').nth(1) {
-        Some("containerLogs") => "containerLogs",
-        Some("exec") => "exec",
-        Some("attach") => "attach",
-        Some("portForward") => "portForward",
-        Some("healthz") => "healthz",
-        _ => "other",
-    };
-    let admitted = api
-        .auth
-        .check(peer.0.as_deref(), request.method(), path, request.headers())
-        .await;
-    let response = match admitted {
-        Ok(user) => {
-            tracing::debug!(user = user.name, method = %request.method(), path, "kubelet API");
-            next.run(request).await
-        }
-        Err(refusal) => {
-            tracing::debug!(%refusal, path, "kubelet API refused");
-            plain(refusal.code(), refusal.to_string())
-        }
-    };
-    api.metrics
-        .kubelet_requests
-        .with_label_values(&[route, response.status().as_str()])
-        .inc();
-    response
 }
 
 async fn container_logs(

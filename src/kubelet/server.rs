@@ -7,17 +7,17 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
-use super::auth;
-use super::routes::{KubeletApi, Peer};
-use super::tls::{TlsFiles, follow_files};
+use super::auth::Peer;
+use super::routes::KubeletApi;
+use super::tls::{Tls, TlsFiles, follow_files};
 use crate::clock;
+use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
 
 /// Connections held at the same time; a followed log is one.
@@ -35,15 +35,16 @@ const CERTIFICATE_LOOK: Duration = Duration::from_secs(1);
 pub(super) async fn refuse_until_ready(
     listener: &TcpListener,
     files: &TlsFiles,
+    metrics: &Metrics,
     shutdown: &Shutdown,
-) -> Option<watch::Receiver<Arc<ServerConfig>>> {
+) -> Option<watch::Receiver<Tls>> {
     let mut looks = tokio::time::interval(CERTIFICATE_LOOK);
     loop {
         tokio::select! {
             () = shutdown.triggered() => return None,
             _ = listener.accept() => {}
             _ = looks.tick() => {
-                if let Ok(tls) = follow_files(files.clone()) {
+                if let Ok(tls) = follow_files(files.clone(), metrics.clone()) {
                     return Some(tls);
                 }
             }
@@ -52,12 +53,7 @@ pub(super) async fn refuse_until_ready(
 }
 
 /// Serves until the shutdown, each connection with the certificate that is current when it begins.
-pub async fn serve(
-    listener: TcpListener,
-    tls: watch::Receiver<Arc<ServerConfig>>,
-    api: KubeletApi,
-    shutdown: Shutdown,
-) {
+pub async fn serve(listener: TcpListener, tls: watch::Receiver<Tls>, api: KubeletApi, shutdown: Shutdown) {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let streams = api.streams.clone();
     let mut connections = JoinSet::new();
@@ -70,10 +66,9 @@ pub async fn serve(
         };
         match accepted {
             Ok((stream, place)) => {
-                let acceptor = TlsAcceptor::from(tls.borrow().clone());
-                let (api, shutdown) = (api.clone(), shutdown.clone());
+                let (tls, api, shutdown) = (tls.clone(), api.clone(), shutdown.clone());
                 connections.spawn(async move {
-                    connection(stream, acceptor, api, shutdown).await;
+                    connection(stream, tls, api, shutdown).await;
                     drop(place);
                 });
             }
@@ -105,13 +100,14 @@ async fn accept(
     Ok((stream, place))
 }
 
-async fn connection(stream: TcpStream, acceptor: TlsAcceptor, api: KubeletApi, shutdown: Shutdown) {
+async fn connection(stream: TcpStream, tls: watch::Receiver<Tls>, api: KubeletApi, shutdown: Shutdown) {
     // Log lines are small and should not wait for more.
     let _ = stream.set_nodelay(true);
     let peer_address = stream
         .peer_addr()
         .map(|address| address.to_string())
         .unwrap_or_default();
+    let acceptor = TlsAcceptor::from(tls.borrow().server.clone());
     let stream = match timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
@@ -123,9 +119,8 @@ async fn connection(stream: TcpStream, acceptor: TlsAcceptor, api: KubeletApi, s
             return;
         }
     };
-    let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
-    let user = certificate.and_then(auth::user_of);
-    let service = TowerToHyperService::new(api.router(Peer(user.map(Arc::new))));
+    let chain = stream.get_ref().1.peer_certificates().unwrap_or_default().to_vec();
+    let service = TowerToHyperService::new(api.router(Peer::new(chain, tls)));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)

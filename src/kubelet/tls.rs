@@ -7,14 +7,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::client::danger::HandshakeSignatureValid;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme};
 use thiserror::Error;
 use tokio::sync::watch;
 
 use crate::chain::chain;
+use crate::metrics::Metrics;
 
 /// How often the files are looked at.
 const PERIOD: Duration = Duration::from_secs(10);
@@ -54,16 +57,71 @@ pub enum TlsError {
     ClientCa(PathBuf, #[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
+/// What the files mean.
+#[derive(Clone)]
+pub struct Tls {
+    /// How connections begin. Versions before 1.2 and ciphers without forward secrecy are not there at all.
+    pub server: Arc<ServerConfig>,
+    /// Which client certificates count; `None` = none.
+    pub clients: Option<Arc<dyn ClientCertVerifier>>,
+}
+
+/// Lets a handshake go on whatever certificate the client shows, or none: as with a kubelet, the answer to one that does not
+/// count is a 401 at its first request. That the client has the key of what it shows is proven nevertheless.
+#[derive(Debug)]
+struct AnyClient(Arc<dyn ClientCertVerifier>);
+
+impl ClientCertVerifier for AnyClient {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.0.root_hint_subjects()
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    fn verify_client_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls12_signature(message, cert, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls13_signature(message, cert, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
+    }
+}
+
 /// The bytes of the files, to see whether they changed.
 #[derive(PartialEq, Eq)]
-pub(super) struct Contents {
+struct Contents {
     cert: Vec<u8>,
     key: Vec<u8>,
     client_ca: Option<Vec<u8>>,
 }
 
 impl TlsFiles {
-    pub(super) fn contents(&self) -> Result<Contents, TlsError> {
+    fn contents(&self) -> Result<Contents, TlsError> {
         let read = |path: &Path| fs::read(path).map_err(|e| TlsError::Unreadable(path.to_owned(), e));
         Ok(Contents {
             cert: read(&self.cert)?,
@@ -72,7 +130,7 @@ impl TlsFiles {
         })
     }
 
-    fn server_config(&self, contents: &Contents) -> Result<ServerConfig, TlsError> {
+    fn tls(&self, contents: &Contents) -> Result<Tls, TlsError> {
         let malformed = |path: &Path, what| {
             let path = path.to_owned();
             move |source| TlsError::Malformed { path, what, source }
@@ -81,11 +139,7 @@ impl TlsFiles {
             .collect::<Result<_, _>>()
             .map_err(malformed(&self.cert, "certificate"))?;
         let key = PrivateKeyDer::from_pem_slice(&contents.key).map_err(malformed(&self.key, "private key"))?;
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = ServerConfig::builder_with_provider(provider.clone())
-            .with_safe_default_protocol_versions()
-            .map_err(|e| TlsError::Unusable(self.cert.clone(), e))?;
-        let builder = match (&self.client_ca, &contents.client_ca) {
+        let clients = match (&self.client_ca, &contents.client_ca) {
             (Some(path), Some(pem)) => {
                 let mut roots = RootCertStore::empty();
                 for certificate in CertificateDer::pem_slice_iter(pem) {
@@ -94,33 +148,45 @@ impl TlsFiles {
                         .add(certificate)
                         .map_err(|e| TlsError::ClientCa(path.clone(), e.into()))?;
                 }
-                // Without a certificate a client may still have a bearer token; with a bad one it is refused at once.
-                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
-                    .allow_unauthenticated()
+                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
                     .build()
                     .map_err(|e| TlsError::ClientCa(path.clone(), e.into()))?;
-                builder.with_client_cert_verifier(verifier)
+                Some(verifier)
             }
-            _ => builder.with_no_client_auth(),
+            _ => None,
+        };
+        let builder = ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .map_err(|e| TlsError::Unusable(self.cert.clone(), e))?;
+        let builder = match clients.clone() {
+            Some(clients) => builder.with_client_cert_verifier(Arc::new(AnyClient(clients))),
+            None => builder.with_no_client_auth(),
         };
         let mut config = builder
             .with_single_cert(chain, key)
             .map_err(|e| TlsError::Unusable(self.cert.clone(), e))?;
         // The upgrades of exec and port-forward exist in HTTP/1.1 only.
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(config)
+        Ok(Tls {
+            server: Arc::new(config),
+            clients,
+        })
     }
 }
 
-/// The server's settings as the files say now; later changes arrive in the receiver for as long as someone keeps it.
-/// Changed files that cannot be used are reported and the former ones kept.
+fn provider() -> Arc<rustls::crypto::CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+/// What the files mean now; later changes arrive in the receiver for as long as someone keeps it. The contents count, so a
+/// link that is moved to other files, as Kubernetes does it with mounted secrets, is a change.
+/// Changed files that cannot be used are reported and counted, and the former ones kept.
 ///
 /// # Errors
 /// The files cannot be used now.
-pub fn follow_files(files: TlsFiles) -> Result<watch::Receiver<Arc<ServerConfig>>, TlsError> {
+pub fn follow_files(files: TlsFiles, metrics: Metrics) -> Result<watch::Receiver<Tls>, TlsError> {
     let mut known = files.contents()?;
-    let config = Arc::new(files.server_config(&known)?);
-    let (sender, receiver) = watch::channel(config);
+    let (sender, receiver) = watch::channel(files.tls(&known)?);
     tokio::spawn(async move {
         let mut failing = false;
         loop {
@@ -130,13 +196,14 @@ pub fn follow_files(files: TlsFiles) -> Result<watch::Receiver<Arc<ServerConfig>
             }
             match reload(&files, &known) {
                 Ok(None) => failing = false,
-                Ok(Some((contents, config))) => {
+                Ok(Some((contents, tls))) => {
                     tracing::info!(cert = %files.cert.display(), "the serving certificate or client CA changed");
                     known = contents;
                     failing = false;
-                    sender.send_replace(Arc::new(config));
+                    sender.send_replace(tls);
                 }
                 Err(error) => {
+                    metrics.kubelet_tls_reload_failures.inc();
                     if !failing {
                         tracing::warn!(error = chain(&error), "the former certificates stay in use");
                     }
@@ -148,11 +215,17 @@ pub fn follow_files(files: TlsFiles) -> Result<watch::Receiver<Arc<ServerConfig>
     Ok(receiver)
 }
 
-pub(super) fn reload(files: &TlsFiles, known: &Contents) -> Result<Option<(Contents, ServerConfig)>, TlsError> {
+fn reload(files: &TlsFiles, known: &Contents) -> Result<Option<(Contents, Tls)>, TlsError> {
     let contents = files.contents()?;
     if contents == *known {
         return Ok(None);
     }
-    let config = files.server_config(&contents)?;
-    Ok(Some((contents, config)))
+    let tls = files.tls(&contents)?;
+    Ok(Some((contents, tls)))
 }
+
+#[cfg(test)]
+mod tests;
+
+#[cfg(test)]
+pub(super) mod testing;

@@ -20,6 +20,7 @@ mod port_forward;
 mod queue;
 mod remote;
 mod routes;
+mod run;
 mod session;
 mod size;
 pub mod spdy;

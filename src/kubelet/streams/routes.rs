@@ -2,8 +2,9 @@
 
 use axum::Router;
 use axum::extract::{Path, RawQuery, Request, State};
-use axum::response::Response;
-use axum::routing::get;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
 use provider::command::fit;
 
 use eci::ExecQuery;
@@ -13,16 +14,19 @@ use super::remote::spdy_session;
 use super::session::Session;
 use super::upgrade::{Spoken, Wanted, agree, connection, wanted};
 use super::websocket::{PORT_FORWARD, REMOTE_COMMAND, websocket_session};
-use super::{Streams, attach, exec, port_forward};
+use super::{Streams, attach, exec, port_forward, run};
 use crate::kubelet::logs::stream::Target as Run;
 use crate::kubelet::lookup::{ContainerRun, PodEntry};
 
 /// The routes of streams.
 pub(in crate::kubelet) fn routes<S: Clone + Send + Sync + 'static>(streams: Streams) -> Router<S> {
+    let run = post(run_route);
     let exec = get(exec_route).post(exec_route);
     let attach = get(attach_route).post(attach_route);
     let port_forward = get(port_forward_route).post(port_forward_route);
     Router::new()
+        .route("/run/{namespace}/{pod}/{container}", run.clone())
+        .route("/run/{namespace}/{pod}/{uid}/{container}", run)
         .route("/exec/{namespace}/{pod}/{container}", exec.clone())
         .route("/exec/{namespace}/{pod}/{uid}/{container}", exec)
         .route("/attach/{namespace}/{pod}/{container}", attach.clone())
@@ -116,6 +120,23 @@ async fn exec_route(
     remote_command(&streams, "exec", request, options, |session| async move {
         exec::serve(&*commands, query, session).await;
     })
+}
+
+async fn run_route(
+    State(streams): State<Streams>,
+    Path(parts): Path<Vec<(String, String)>>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Refusal> {
+    let target = Target::new(parts);
+    let entry = target.find(&streams)?;
+    let missing = format!("container not found ({:?})", target.container);
+    let run = target.running(entry).ok_or_else(|| Refusal::new(500, missing))?;
+    let _place = streams.place("run").ok_or_else(full)?;
+    let command = run::command(&query.unwrap_or_default());
+    let answer = streams.shutdown.race(run::run(&*streams.commands, run, &command)).await;
+    let output = answer.unwrap_or_else(|| Err("the agent is shutting down".to_owned()));
+    let output = output.map_err(|error| Refusal::new(500, error))?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], output).into_response())
 }
 
 async fn attach_route(
