@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use eci::clock::SystemClock;
 use eci::credentials::{Chain, Environment};
 use eci::{Action, Client, ClientConfig, Limits, Outcome, ReqwestTransport};
@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 
 use crate::config::{Config, EciLimits, NodeConfig, ServiceVips, Unenforceable};
 use crate::kubelet::{self, LogBudget};
+use crate::leader::{self, LeaderSettings, Times};
 use crate::metrics::{self, Health, Metrics};
 use crate::node::{self, Capacity, CloudConditions, CpuUsage, NodeSettings, OwnUse};
 use crate::pods::store::Store;
@@ -35,20 +36,71 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let metrics = Metrics::new().context("registering metrics")?;
     let health = Health::new();
     let eci = eci_client(&config, &metrics)?;
-    let logs = LogBudget::new(config.eci_limits != EciLimits::None);
-    let mut tasks = JoinSet::new();
-    for node in &config.nodes {
-        start_node(&mut tasks, &config, node, &eci, &logs, &health, &metrics, &shutdown)
-            .await
-            .with_context(|| format!("starting node {}", node.name))?;
-    }
     let serving = metrics::serve(
         config.metrics_listen,
         metrics.registry().clone(),
-        health,
+        health.clone(),
         shutdown.clone(),
     );
-    tasks.spawn(async move { serving.await.context("serving metrics") });
+    let working = lead(&config, &eci, &health, &metrics, &shutdown);
+    let working = async {
+        let result = working.await;
+        // Whatever made it end, nothing is left to serve metrics of.
+        shutdown.trigger();
+        result
+    };
+    let serving = async { serving.await.context("serving metrics") };
+    tokio::try_join!(working, serving)?;
+    Ok(())
+}
+
+/// Runs the nodes, with several replicas as soon as this one leads and for as long as it does.
+async fn lead(
+    config: &Config,
+    eci: &Client,
+    health: &Health,
+    metrics: &Metrics,
+    shutdown: &Shutdown,
+) -> anyhow::Result<()> {
+    let Some(election) = &config.election else {
+        return run_nodes(config, eci, health, metrics, shutdown).await;
+    };
+    // By this process's own identity: a node may write no Lease but its own.
+    let connection = kube_client::config(config.kubeconfig.as_deref()).await?;
+    let settings = LeaderSettings {
+        namespace: leader::namespace_of(election.namespace.as_deref()),
+        name: election.name.clone(),
+        identity: leader::identity(),
+        times: Times::default(),
+    };
+    let client = kube_client::client(&connection, None)?;
+    let Some(mut leadership) = leader::campaign(client, settings, metrics.clone(), shutdown).await else {
+        return Ok(());
+    };
+    let ended = tokio::select! {
+        ended = run_nodes(config, eci, health, metrics, shutdown) => ended,
+        // At once, with calls under way cut off: another replica acts from here on, and it repeats them by the same tokens.
+        why = leadership.keep() => return Err(anyhow!("this replica no longer leads: {why}")),
+    };
+    // After everything has ended, so that two replicas never work at the same time.
+    leadership.release().await;
+    ended
+}
+
+async fn run_nodes(
+    config: &Config,
+    eci: &Client,
+    health: &Health,
+    metrics: &Metrics,
+    shutdown: &Shutdown,
+) -> anyhow::Result<()> {
+    let logs = LogBudget::new(config.eci_limits != EciLimits::None);
+    let mut tasks = JoinSet::new();
+    for node in &config.nodes {
+        start_node(&mut tasks, config, node, eci, &logs, health, metrics, shutdown)
+            .await
+            .with_context(|| format!("starting node {}", node.name))?;
+    }
     while let Some(ended) = tasks.join_next().await {
         if let Err(error) = ended.context("a task ended badly").and_then(|result| result) {
             shutdown.trigger();

@@ -69,6 +69,20 @@ pub struct RunArgs {
     #[arg(long, env = "VIRTUAL_NODE_IMPERSONATE_NODE", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub impersonate_node: Option<String>,
 
+    /// Elect one of several replicas by a Lease; the others stand by (true or false) [default: false]
+    ///
+    /// The Lease is written by the identity of --kubeconfig or of the service account, not by the node's.
+    #[arg(long, env = "VIRTUAL_NODE_LEADER_ELECT", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub leader_elect: Option<String>,
+
+    /// Name of that Lease; replicas of the same nodes share it [default: virtual-node]
+    #[arg(long, env = "VIRTUAL_NODE_LEADER_ELECT_RESOURCE_NAME", value_name = "NAME")]
+    pub leader_elect_resource_name: Option<String>,
+
+    /// Namespace of that Lease [default: the namespace of the pod the agent runs in, else kube-system]
+    #[arg(long, env = "VIRTUAL_NODE_LEADER_ELECT_RESOURCE_NAMESPACE", value_name = "NAME")]
+    pub leader_elect_resource_namespace: Option<String>,
+
     /// URL of the ECI OpenAPI [default: https://eci.<region>.aliyuncs.com]
     #[arg(long, env = "VIRTUAL_NODE_ECI_ENDPOINT", value_name = "URL")]
     pub eci_endpoint: Option<String>,

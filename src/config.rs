@@ -42,6 +42,8 @@ pub struct Config {
     pub kubeconfig: Option<PathBuf>,
     /// Whether each node acts as `system:node:<name>` in `system:nodes` by impersonation.
     pub impersonate_node: bool,
+    /// Election among replicas; `None` = this is the only one.
+    pub election: Option<ElectionConfig>,
     /// URL of the ECI OpenAPI, with scheme.
     pub eci_endpoint: String,
     /// Region.
@@ -76,6 +78,15 @@ pub struct Config {
     pub patience: Patience,
     /// How logs are written.
     pub log: LogSettings,
+}
+
+/// By which Lease replicas elect one among them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ElectionConfig {
+    /// Name of the Lease.
+    pub name: String,
+    /// Its namespace; `None` = that of the pod the agent runs in, else `kube-system`.
+    pub namespace: Option<String>,
 }
 
 /// One virtual node.
@@ -220,6 +231,9 @@ impl Config {
             kubelet_listen,
             kubeconfig,
             impersonate_node,
+            leader_elect,
+            leader_elect_resource_name,
+            leader_elect_resource_namespace,
             eci_endpoint,
             region,
             security_group_id,
@@ -260,6 +274,11 @@ impl Config {
         let impersonate_node = r
             .parsed("impersonate-node", impersonate_node, parse_bool)
             .unwrap_or(false);
+        let election = r.election(
+            leader_elect,
+            leader_elect_resource_name,
+            leader_elect_resource_namespace,
+        );
         let eci_endpoint = r
             .parsed("eci-endpoint", eci_endpoint, parse_endpoint)
             .unwrap_or_else(|| format!("https://eci.{region}.aliyuncs.com"));
@@ -318,6 +337,7 @@ impl Config {
             nodes,
             kubeconfig,
             impersonate_node,
+            election,
             eci_endpoint,
             region,
             security_group_id,

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! [`agent`] wires it together; [`pods`] is the heart; [`node`] keeps the Node and its Lease; [`kubelet`] answers kubectl;
-//! [`relay`] is a program of its own for networks without service addresses.
+//! [`leader`] chooses one of several replicas; [`relay`] is a program of its own for networks without service addresses.
 
 pub mod agent;
 pub mod args;
@@ -18,6 +18,7 @@ pub mod cluster;
 pub mod config;
 pub mod kube_client;
 pub mod kubelet;
+pub mod leader;
 pub mod metrics;
 pub mod net;
 pub mod node;

@@ -39,6 +39,8 @@ pub struct Metrics {
     pub pod_start_seconds: HistogramVec,
     /// Pod fields that were accepted although ECI cannot enforce them, by `field`.
     pub weakened_fields: IntCounterVec,
+    /// Whether this replica leads (1) or stands by (0).
+    pub leader: IntGauge,
     /// Renewals of node leases, by `outcome`.
     pub lease_renewals: IntCounterVec,
     /// Writes of Node objects, by `kind` (create, metadata, status) and `outcome`.
@@ -103,6 +105,10 @@ impl Metrics {
                 "weakened_fields_total",
                 "Pod fields accepted although ECI cannot enforce them",
                 &["field"],
+            )?,
+            leader: register(
+                r,
+                IntGauge::new("virtual_node_leader", "Whether this replica leads (1) or stands by (0)")?,
             )?,
             lease_renewals: counters(r, "lease_renewals_total", "Renewals of node leases", &["outcome"])?,
             node_writes: counters(r, "node_writes_total", "Writes of Node objects", &["kind", "outcome"])?,

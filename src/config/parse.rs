@@ -52,6 +52,11 @@ pub(super) fn check_node_name(name: &str) -> Result<(), String> {
     }
 }
 
+/// A name as objects of Kubernetes have it.
+pub(super) fn parse_object_name(text: &str) -> Result<String, String> {
+    check_node_name(text).map(|()| text.to_owned())
+}
+
 pub(super) fn parse_bool(text: &str) -> Result<bool, String> {
     match text.to_ascii_lowercase().as_str() {
         "true" | "1" | "yes" => Ok(true),

@@ -9,13 +9,16 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::parse::{
-    check_node_name, parse_host_port, parse_ip, parse_list, parse_log_format, parse_socket, scalar_text, zone_of,
+    check_node_name, parse_bool, parse_host_port, parse_ip, parse_list, parse_log_format, parse_object_name,
+    parse_socket, scalar_text, zone_of,
 };
-use super::{ConfigErrors, NodeConfig, ServiceVips};
+use super::{ConfigErrors, ElectionConfig, NodeConfig, ServiceVips};
 use crate::args::LogArgs;
 use crate::telemetry::{self, LogSettings};
 
 const DEFAULT_KUBELET_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 10250);
+/// Name of the Lease by which replicas elect one among them.
+const DEFAULT_ELECTION: &str = "virtual-node";
 
 /// The settings of the short form's one node, as text.
 pub(super) struct NodeText {
@@ -180,6 +183,21 @@ impl Resolver {
                 .fail("service-vips", format!("is `{other}`: it must be routed or relay"))
                 .unwrap_or(ServiceVips::Routed),
         }
+    }
+
+    pub(super) fn election(
+        &mut self,
+        elect: Option<String>,
+        name: Option<String>,
+        namespace: Option<String>,
+    ) -> Option<ElectionConfig> {
+        let elect = self.parsed("leader-elect", elect, parse_bool).unwrap_or(false);
+        let name = self.parsed("leader-elect-resource-name", name, parse_object_name);
+        let namespace = self.parsed("leader-elect-resource-namespace", namespace, parse_object_name);
+        elect.then(|| ElectionConfig {
+            name: name.unwrap_or_else(|| DEFAULT_ELECTION.to_owned()),
+            namespace,
+        })
     }
 
     pub(super) fn nodes(&mut self, region: &str, text: NodeText) -> Vec<NodeConfig> {

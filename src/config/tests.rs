@@ -194,3 +194,21 @@ fn the_relay_needs_an_address_to_listen_on() {
     assert_eq!(config.dns_listen.to_string(), "172.31.0.20:53");
     assert_eq!(config.dns_servers.len(), 1);
 }
+
+#[test]
+fn replicas_elect_one_only_when_told_so() {
+    assert_eq!(Config::resolve(typed(&MINIMAL), "").expect("valid").election, None);
+    let elect = |more: &[&str], file: &str| {
+        let all: Vec<&str> = MINIMAL.into_iter().chain(more.iter().copied()).collect();
+        Config::resolve(typed(&all), file).map(|config| config.election)
+    };
+    assert_eq!(
+        elect(&["--leader-elect"], "leader-elect-resource-namespace: agents"),
+        Ok(Some(ElectionConfig {
+            name: "virtual-node".to_owned(),
+            namespace: Some("agents".to_owned()),
+        }))
+    );
+    let errors = elect(&["--leader-elect"], "leader-elect-resource-name: No Name").expect_err("no name");
+    assert!(errors.to_string().contains("--leader-elect-resource-name"), "{errors}");
+}

@@ -22,6 +22,8 @@ pub const TYPE_LABEL: (&str, &str) = ("type", "virtual-kubelet");
 pub const CLOUD_REACHABLE: &str = "CloudReachable";
 /// Condition: whether a list without any of our groups was received and is not believed.
 pub const CLOUD_LIST_UNTRUSTED: &str = "CloudListUntrusted";
+/// Status of a condition that nothing is known of.
+const UNKNOWN: &str = "Unknown";
 
 /// Labels that NodeRestriction forbids to `system:node:<name>`: they lie in `kubernetes.io` outside its allow-list. They are
 /// written by identities that may, and left out after a refusal.
@@ -207,7 +209,7 @@ pub fn build_conditions(cloud: &CloudConditions) -> Vec<NodeCondition> {
         let status = match c.status {
             Some(true) => "True",
             Some(false) => "False",
-            None => "Unknown",
+            None => UNKNOWN,
         };
         condition(type_, status, &c.reason, &c.message)
     };
@@ -324,6 +326,10 @@ fn condition_patch(
     let mut patch = Vec::new();
     for wanted in build_conditions(cloud) {
         let present = current.iter().find(|c| c.type_ == wanted.type_);
+        if wanted.status == UNKNOWN && present.is_some_and(|c| c.status != UNKNOWN) {
+            // At a start, or a take-over: what was known before holds until something is known.
+            continue;
+        }
         let same_status = present.is_some_and(|c| c.status == wanted.status);
         let same = same_status && present.is_some_and(|c| c.reason == wanted.reason && c.message == wanted.message);
         if same && !heartbeat_due {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use crate::cluster::Cluster;
+use crate::kubectl::run;
 
 /// All graces at a tenth, so that what waits for one does not take minutes.
 pub const IMPATIENT: [&str; 6] = ["--list-period", "3s", "--list-lag", "1s", "--orphan-age", "6s"];
@@ -36,12 +37,7 @@ impl AgentProcess {
             items
         };
         let mut command = of_process("cmdline");
-        for flag in flags.chunks_exact(2) {
-            if let Some(at) = command.iter().position(|item| item == flag[0]) {
-                command.drain(at..at + 2);
-            }
-            command.extend(flag.iter().map(OsString::from));
-        }
+        replace(&mut command, flags);
         let environment = of_process("environ").into_iter().filter_map(|pair| {
             let pair = pair.into_string().ok()?;
             let (name, value) = pair.split_once('=')?;
@@ -55,6 +51,18 @@ impl AgentProcess {
         };
         cluster.control(&["kill", "agent"]).await;
         agent
+    }
+
+    /// Another one with the same command line, but for `flags`; it is not started.
+    pub fn another(&self, flags: &[&str]) -> Self {
+        let mut command = self.command.clone();
+        replace(&mut command, flags);
+        Self {
+            command,
+            environment: self.environment.clone(),
+            log: self.log.clone(),
+            child: None,
+        }
     }
 
     /// Starts it; it is ready whenever it is.
@@ -82,6 +90,38 @@ impl AgentProcess {
         }
         child.kill().expect("a child of ours");
         child.wait().expect("a child of ours");
+    }
+
+    /// Ends it with SIGTERM, as a rolling update does; it must end in order.
+    pub async fn terminate(&mut self) {
+        let mut child = self.child.take().expect("it was started");
+        run("kill", &["-s", "TERM", &child.id().to_string()], "").await.ok();
+        let status = tokio::task::spawn_blocking(move || child.wait()).await;
+        let status = status.expect("no panic").expect("a child of ours");
+        assert!(status.success(), "{status}; see {}", self.log.display());
+    }
+
+    /// Stops it where it is, with SIGSTOP, or lets it go on, with SIGCONT.
+    pub async fn signal(&self, signal: &str) {
+        let child = self.child.as_ref().expect("it was started");
+        run("kill", &["-s", signal, &child.id().to_string()], "").await.ok();
+    }
+
+    /// Waits until it ended by itself; whether it said that all was well.
+    pub async fn ended(&mut self) -> bool {
+        let mut child = self.child.take().expect("it was started");
+        let status = tokio::task::spawn_blocking(move || child.wait()).await;
+        status.expect("no panic").expect("a child of ours").success()
+    }
+}
+
+/// Adds or replaces flags, each with its value.
+fn replace(command: &mut Vec<OsString>, flags: &[&str]) {
+    for flag in flags.chunks_exact(2) {
+        if let Some(at) = command.iter().position(|item| item == flag[0]) {
+            command.drain(at..at + 2);
+        }
+        command.extend(flag.iter().map(OsString::from));
     }
 }
 

@@ -33,6 +33,7 @@ mod never;
 mod node;
 mod outage;
 mod recorder;
+mod replicas;
 mod restart;
 mod restricted;
 mod rights;

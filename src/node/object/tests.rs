@@ -150,6 +150,30 @@ fn a_heartbeat_moves_no_transition_time() {
 }
 
 #[test]
+fn a_successor_leaves_what_was_known_of_the_cloud_until_it_knows_better() {
+    let mut node = created();
+    let known = CloudConditions {
+        reachable: CloudCondition::new(true, "Answers", "ECI answers"),
+        list_untrusted: CloudCondition::new(false, "Trusted", "it shows our groups"),
+    };
+    let patch = status_patch(&node, &settings(), &capacity(1_000_000), &known, false, at(1)).expect("differs");
+    apply_conditions(&mut node, &patch);
+    let unknown = CloudConditions::default();
+    for heartbeat_due in [false, true] {
+        let patch = status_patch(&node, &settings(), &capacity(1_000_000), &unknown, heartbeat_due, at(2));
+        let written = patch
+            .map(|patch| patch["status"]["conditions"].clone())
+            .unwrap_or_default();
+        let clouds = written
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(|c| c["type"] != "Ready");
+        assert!(clouds.clone().all(|c| c["status"] != UNKNOWN), "{written}");
+    }
+}
+
+#[test]
 fn an_outage_of_the_cloud_is_a_condition_and_leaves_the_node_ready() {
     let cloud = CloudConditions {
         reachable: CloudCondition::new(false, "Timeout", "no answer for 30 s"),
