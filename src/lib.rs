@@ -12,6 +12,7 @@
 
 pub mod agent;
 pub mod args;
+pub mod burst;
 pub mod chain;
 pub mod clock;
 pub mod cluster;
