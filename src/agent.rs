@@ -13,7 +13,9 @@ use provider::units::MilliCpu;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::config::{Config, EciLimits, NodeConfig, ServiceVips, Unenforceable};
+use crate::burst::{self, BurstConnections, BurstSettings};
+use crate::caps::{self, Cap, Caps};
+use crate::config::{BurstConfig, Config, EciLimits, NodeConfig, ServiceVips, Unenforceable};
 use crate::kubelet::{self, LogBudget};
 use crate::leader::{self, LeaderSettings, Times};
 use crate::metrics::{self, Health, Metrics};
@@ -95,11 +97,17 @@ async fn run_nodes(
     shutdown: &Shutdown,
 ) -> anyhow::Result<()> {
     let logs = LogBudget::new(config.eci_limits != EciLimits::None);
+    let caps = caps(config);
     let mut tasks = JoinSet::new();
     for node in &config.nodes {
-        start_node(&mut tasks, config, node, eci, &logs, health, metrics, shutdown)
+        start_node(&mut tasks, config, node, eci, &logs, &caps, health, metrics, shutdown)
             .await
             .with_context(|| format!("starting node {}", node.name))?;
+    }
+    if let Some(burst) = &config.burst {
+        start_burst(&mut tasks, config, burst, &caps, health, metrics, shutdown)
+            .await
+            .context("starting burst")?;
     }
     while let Some(ended) = tasks.join_next().await {
         if let Err(error) = ended.context("a task ended badly").and_then(|result| result) {
@@ -107,6 +115,54 @@ async fn run_nodes(
             return Err(error);
         }
     }
+    Ok(())
+}
+
+/// The caps of namespaces: none where nothing could set one.
+fn caps(config: &Config) -> Caps {
+    if config.namespace_cap == Cap::default() && config.burst.is_none() {
+        return Caps::none();
+    }
+    let nodes = config.nodes.iter().map(|node| node.name.clone());
+    let namespaces = config.burst.as_ref().map(|_| caps::NAMESPACES.to_owned());
+    Caps::new(config.namespace_cap, nodes.chain(namespaces))
+}
+
+async fn start_burst(
+    tasks: &mut JoinSet<anyhow::Result<()>>,
+    config: &Config,
+    burst: &BurstConfig,
+    caps: &Caps,
+    health: &Health,
+    metrics: &Metrics,
+    shutdown: &Shutdown,
+) -> anyhow::Result<()> {
+    let kubeconfig = burst.kubeconfig.as_deref().or(config.kubeconfig.as_deref());
+    let connection = kube_client::config(kubeconfig).await?;
+    let kube = kube_client::client_as(&connection, burst.impersonate.as_deref())?;
+    let streaming_lists = cluster::streams_lists(&kube, shutdown).await;
+    let node = config.nodes.first().context("no node is served")?;
+    let settings = BurstSettings {
+        policy: burst.policy,
+        wait: burst.wait,
+        profile: burst.profile.clone(),
+        nodes: config.nodes.iter().map(|node| node.name.clone()).collect(),
+        taints: config.taints.clone(),
+        // What a pod asks of the pool does not depend on the zone, nor on where the API server is.
+        mapping: Arc::new(mapping_settings(config, node, Default::default())),
+        streaming_lists,
+    };
+    let connections = BurstConnections {
+        kube,
+        caps: caps.clone(),
+        health: health.clone(),
+        metrics: metrics.clone(),
+    };
+    let running = burst::run(settings, connections, shutdown.clone());
+    tasks.spawn(async move {
+        running.await;
+        Ok(())
+    });
     Ok(())
 }
 
@@ -151,6 +207,7 @@ async fn start_node(
     node: &NodeConfig,
     eci: &Client,
     logs: &LogBudget,
+    caps: &Caps,
     health: &Health,
     metrics: &Metrics,
     shutdown: &Shutdown,
@@ -221,6 +278,7 @@ async fn start_node(
             store,
             conditions: conditions_in,
             health: health.clone(),
+            caps: caps.clone(),
             metrics: metrics.clone(),
         },
         shutdown.clone(),

@@ -155,6 +155,43 @@ pub struct RunArgs {
     #[arg(long, env = "VIRTUAL_NODE_UNENFORCEABLE", value_name = "warn|refuse")]
     pub unenforceable: Option<String>,
 
+    /// Let pods onto the virtual nodes by their burst policy, and read the eci-profile and the caps of namespaces (true or false)
+    /// [default: false]
+    #[arg(long, env = "VIRTUAL_NODE_BURST", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub burst: Option<String>,
+
+    /// Kubeconfig file for --burst, whose rights are not a node's [default: as --kubeconfig, without --impersonate-node]
+    #[arg(long, env = "VIRTUAL_NODE_BURST_KUBECONFIG", value_name = "FILE")]
+    pub burst_kubeconfig: Option<String>,
+
+    /// User that --burst acts as by impersonation, such as system:serviceaccount:virtual-node:virtual-node-burst
+    #[arg(long, env = "VIRTUAL_NODE_BURST_IMPERSONATE", value_name = "USER")]
+    pub burst_impersonate: Option<String>,
+
+    /// Policy of pods for which neither themselves nor their namespace nor the eci-profile have one: ecs-first, eci-only, ecs-only
+    /// or eci-first [default: none, they are left alone]
+    #[arg(long, env = "VIRTUAL_NODE_BURST_POLICY", value_name = "POLICY")]
+    pub burst_policy: Option<String>,
+
+    /// How long the scheduler is left to find room on workers before a pod of ecs-first is let onto the virtual nodes; annotation
+    /// k8s.aliyun.com/eci-burst-wait of the pod or its namespace beats this [default: 0s]
+    #[arg(long, env = "VIRTUAL_NODE_BURST_WAIT", value_name = "DURATION")]
+    pub burst_wait: Option<String>,
+
+    /// Where the eci-profile is [default: kube-system/eci-profile]
+    #[arg(long, env = "VIRTUAL_NODE_BURST_PROFILE", value_name = "NAMESPACE/NAME")]
+    pub burst_profile: Option<String>,
+
+    /// Pods that a namespace may have on virtual nodes at a time; its annotation k8s.aliyun.com/eci-max-pods beats this, with
+    /// --burst [default: no limit]
+    #[arg(long, env = "VIRTUAL_NODE_NAMESPACE_MAX_PODS", value_name = "COUNT")]
+    pub namespace_max_pods: Option<String>,
+
+    /// vCPU, as bought, that a namespace may have on virtual nodes at a time; its annotation k8s.aliyun.com/eci-max-vcpu beats
+    /// this, with --burst [default: no limit]
+    #[arg(long, env = "VIRTUAL_NODE_NAMESPACE_MAX_VCPU", value_name = "VCPU")]
+    pub namespace_max_vcpu: Option<String>,
+
     /// How often all container groups are listed, such as 30s or 1m [default: 30s]
     ///
     /// A group counts as gone when two lists in a row lack it. Only tests have a reason to change this or the next two.

@@ -35,9 +35,27 @@ pub async fn ask(client: &Client, shutdown: &Shutdown) -> Cluster {
     }
 }
 
-async fn try_ask(client: &Client) -> Result<Cluster, kube::Error> {
+/// Asks for nothing but whether a watch can begin with a streamed list.
+pub async fn streams_lists(client: &Client, shutdown: &Shutdown) -> bool {
+    loop {
+        match version(client).await {
+            Ok(streams) => return streams,
+            Err(error) => tracing::warn!(error = chain(&error), "the API server does not answer yet; will retry"),
+        }
+        if shutdown.race(tokio::time::sleep(PAUSE)).await.is_none() {
+            return false;
+        }
+    }
+}
+
+async fn version(client: &Client) -> Result<bool, kube::Error> {
     let version = client.apiserver_version().await?;
     let minor: String = version.minor.chars().take_while(char::is_ascii_digit).collect();
+    Ok(minor.parse::<u32>().is_ok_and(|minor| minor >= FIRST_TO_STREAM_LISTS))
+}
+
+async fn try_ask(client: &Client) -> Result<Cluster, kube::Error> {
+    let streams_lists = version(client).await?;
     let api: Api<Service> = Api::namespaced(client.clone(), "default");
     let spec = api
         .get_opt("kubernetes")
@@ -46,7 +64,7 @@ async fn try_ask(client: &Client) -> Result<Cluster, kube::Error> {
         .unwrap_or_default();
     let port = spec.ports.iter().flatten().next().map_or(443, |port| port.port);
     Ok(Cluster {
-        streams_lists: minor.parse::<u32>().is_ok_and(|minor| minor >= FIRST_TO_STREAM_LISTS),
+        streams_lists,
         kubernetes_service: (spec.cluster_ip.unwrap_or_default(), u16::try_from(port).unwrap_or(443)),
     })
 }

@@ -10,17 +10,21 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Taint;
 
 use crate::args::{RelayArgs, RunArgs};
+use crate::burst::policy::Policy;
+use crate::burst::scene::ProfileName;
+use crate::caps::Cap;
 use crate::pods::patience::Patience;
 use crate::telemetry::LogSettings;
 use parse::{
     parse_bool, parse_domain, parse_duration, parse_endpoint, parse_host_ports, parse_ip, parse_ips, parse_labels,
-    parse_limits, parse_number, parse_socket, parse_sockets, parse_taints, parse_unenforceable,
+    parse_limits, parse_number, parse_socket, parse_sockets, parse_taints, parse_unenforceable, parse_vcpu,
 };
-use resolver::{NodeText, Resolver};
+use resolver::{BurstText, NodeText, Resolver};
 
 /// The taint that keeps pods off the node which did not ask for it; ACK's name.
 pub const DEFAULT_TAINT: &str = "virtual-kubelet.io/provider=alibabacloud:NoSchedule";
@@ -76,6 +80,10 @@ pub struct Config {
     pub unenforceable: Unenforceable,
     /// How long the cloud is given before something is concluded from what it does not show.
     pub patience: Patience,
+    /// What each namespace may have on virtual nodes at a time.
+    pub namespace_cap: Cap,
+    /// How pods are let onto the virtual nodes; none = they come by themselves.
+    pub burst: Option<BurstConfig>,
     /// How logs are written.
     pub log: LogSettings,
 }
@@ -87,6 +95,21 @@ pub struct ElectionConfig {
     pub name: String,
     /// Its namespace; `None` = that of the pod the agent runs in, else `kube-system`.
     pub namespace: Option<String>,
+}
+
+/// How pods are let onto the virtual nodes by their policies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BurstConfig {
+    /// Kubeconfig file; `None` = the node's, without its impersonation.
+    pub kubeconfig: Option<PathBuf>,
+    /// User that is impersonated.
+    pub impersonate: Option<String>,
+    /// Policy of pods for which nobody else has one.
+    pub policy: Option<Policy>,
+    /// How long the scheduler is left to find room on workers.
+    pub wait: Duration,
+    /// Where the eci-profile is.
+    pub profile: ProfileName,
 }
 
 /// One virtual node.
@@ -255,6 +278,14 @@ impl Config {
             list_period,
             list_lag,
             orphan_age,
+            burst,
+            burst_kubeconfig,
+            burst_impersonate,
+            burst_policy,
+            burst_wait,
+            burst_profile,
+            namespace_max_pods,
+            namespace_max_vcpu,
             log,
         } = args;
         let mut r = Resolver::new(file);
@@ -331,6 +362,18 @@ impl Config {
                 .unwrap_or(usual.orphan_age),
             ..usual
         };
+        let namespace_cap = Cap {
+            pods: r.parsed("namespace-max-pods", namespace_max_pods, parse_number::<u64>),
+            cpu: r.parsed("namespace-max-vcpu", namespace_max_vcpu, parse_vcpu),
+        };
+        let burst = r.burst(BurstText {
+            burst,
+            kubeconfig: burst_kubeconfig,
+            impersonate: burst_impersonate,
+            policy: burst_policy,
+            wait: burst_wait,
+            profile: burst_profile,
+        });
         let log = r.log(log);
 
         r.finish(Self {
@@ -354,6 +397,8 @@ impl Config {
             node_labels,
             unenforceable,
             patience,
+            namespace_cap,
+            burst,
             log,
         })
     }

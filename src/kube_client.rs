@@ -30,6 +30,16 @@ pub async fn config(kubeconfig: Option<&Path>) -> anyhow::Result<Config> {
     Ok(config)
 }
 
+/// A client, by impersonation of `user` if one is named.
+///
+/// # Errors
+/// The certificates or tokens named by `config` cannot be used.
+pub fn client_as(config: &Config, user: Option<&str>) -> anyhow::Result<Client> {
+    let mut config = config.clone();
+    config.auth_info.impersonate = user.map(str::to_owned);
+    Client::try_from(config).context("cannot make a client of the API server")
+}
+
 /// A client. With `as_node`, it acts as `system:node:<as_node>` in `system:nodes` by impersonation, so that the Node
 /// authorizer and NodeRestriction confine it to that node's own pods.
 ///

@@ -8,11 +8,13 @@
 //! ```
 //!
 //! [`agent`] wires it together; [`pods`] is the heart; [`node`] keeps the Node and its Lease; [`kubelet`] answers kubectl;
-//! [`leader`] chooses one of several replicas; [`relay`] is a program of its own for networks without service addresses.
+//! [`burst`] says which pods may come, and [`caps`] bounds what a namespace may have here; [`leader`] chooses one of several
+//! replicas; [`relay`] is a program of its own for networks without service addresses.
 
 pub mod agent;
 pub mod args;
 pub mod burst;
+pub mod caps;
 pub mod chain;
 pub mod clock;
 pub mod cluster;

@@ -41,6 +41,16 @@ pub struct Metrics {
     pub weakened_fields: IntCounterVec,
     /// Whether this replica leads (1) or stands by (0).
     pub leader: IntGauge,
+    /// Pods in line for room under the cap of their namespace.
+    pub capped_pods: IntGauge,
+    /// Pods without a node that may be let onto the virtual nodes.
+    pub burst_waiting: IntGauge,
+    /// Turns of such pods, by `outcome` (let_in, moot, not_possible, capped, failed).
+    pub burst_turns: IntCounterVec,
+    /// Versions of the eci-profile that were read, by `outcome` (ok, rejected).
+    pub burst_profile_loads: IntCounterVec,
+    /// Whether the newest version of the eci-profile is in force: 0 = it has mistakes.
+    pub burst_profile_valid: IntGauge,
     /// Renewals of node leases, by `outcome`.
     pub lease_renewals: IntCounterVec,
     /// Writes of Node objects, by `kind` (create, metadata, status) and `outcome`.
@@ -110,6 +120,33 @@ impl Metrics {
                 r,
                 IntGauge::new("virtual_node_leader", "Whether this replica leads (1) or stands by (0)")?,
             )?,
+            capped_pods: gauge(
+                r,
+                "capped_pods",
+                "Pods in line for room under the cap of their namespace",
+            )?,
+            burst_waiting: gauge(
+                r,
+                "burst_waiting_pods",
+                "Pods without a node that may be let onto the virtual nodes",
+            )?,
+            burst_turns: counters(
+                r,
+                "burst_turns_total",
+                "Decisions about letting a waiting pod onto the virtual nodes",
+                &["outcome"],
+            )?,
+            burst_profile_loads: counters(
+                r,
+                "burst_profile_loads_total",
+                "Versions of the eci-profile that were read",
+                &["outcome"],
+            )?,
+            burst_profile_valid: gauge(
+                r,
+                "burst_profile_valid",
+                "Whether the newest version of the eci-profile is in force",
+            )?,
             lease_renewals: counters(r, "lease_renewals_total", "Renewals of node leases", &["outcome"])?,
             node_writes: counters(r, "node_writes_total", "Writes of Node objects", &["kind", "outcome"])?,
             kubelet_requests: counters(
@@ -171,6 +208,13 @@ fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Res
     register(
         registry,
         IntCounterVec::new(Opts::new(name, help).namespace("virtual_node"), labels)?,
+    )
+}
+
+fn gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
+    register(
+        registry,
+        IntGauge::with_opts(Opts::new(name, help).namespace("virtual_node"))?,
     )
 }
 

@@ -214,6 +214,9 @@ pub const CLIENT_TOKEN: &str = "k8s.aliyun.com/eci-client-token";
 /// Number of the create attempt in effect; written before any attempt but the first is made.
 pub const CREATE_ATTEMPT: &str = "k8s.aliyun.com/eci-create-attempt";
 
+/// Kubernetes' own: of a ReplicaSet's pods those with the lowest go first when it is made smaller.
+pub const POD_DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
+
 /// What the files of a group with `eci-live-update` are: a digest, and when their tokens are due to be renewed.
 pub const LIVE_FILES: &str = "k8s.aliyun.com/eci-live-files";
 

@@ -12,6 +12,98 @@
 pub mod feasible;
 pub mod mutate;
 pub mod names;
+pub mod overflow;
+pub mod pace;
+pub mod pledges;
 pub mod policy;
 pub mod profile;
 pub mod queue;
+pub mod scene;
+pub mod waiting;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use k8s_openapi::api::core::v1::Taint;
+use kube::Client;
+use provider::mapping::Settings;
+
+use self::overflow::Overflow;
+use self::policy::Policy;
+use self::scene::{Keeper, ProfileName, Scene};
+use crate::caps::Caps;
+use crate::metrics::{Health, Metrics};
+use crate::pods::events::Notices;
+use crate::pods::figures::Figures;
+use crate::shutdown::Shutdown;
+
+/// Name under which burst reports.
+const REPORTER: &str = "virtual-node-burst";
+
+/// What burst needs to know.
+pub struct BurstSettings {
+    /// Policy of pods for which nobody else has one.
+    pub policy: Option<Policy>,
+    /// How long the scheduler is left to find room on workers.
+    pub wait: Duration,
+    /// Where the eci-profile is.
+    pub profile: ProfileName,
+    /// Names of the virtual nodes that are served here.
+    pub nodes: Vec<String>,
+    /// Taints by which they keep pods off.
+    pub taints: Vec<Taint>,
+    /// How pods are mapped.
+    pub mapping: Arc<Settings>,
+    /// Whether the API server streams lists.
+    pub streaming_lists: bool,
+}
+
+/// What burst is connected to.
+pub struct BurstConnections {
+    /// The API server, by an identity of its own.
+    pub kube: Client,
+    /// What namespaces may have.
+    pub caps: Caps,
+    /// Readiness.
+    pub health: Health,
+    /// Metrics.
+    pub metrics: Metrics,
+}
+
+/// Lets pods onto the virtual nodes until shutdown.
+pub async fn run(settings: BurstSettings, connections: BurstConnections, shutdown: Shutdown) {
+    let BurstConnections {
+        kube,
+        caps,
+        health,
+        metrics,
+    } = connections;
+    let figures = Figures::new(metrics.clone(), REPORTER);
+    let (notices, write_events) = Notices::new(kube.clone(), REPORTER, figures, shutdown.clone());
+    let scene = Scene::new(settings.policy, &settings.taints);
+    let gate = health.require("burst: pods without a node listed", "not listed yet");
+    let keeper = Keeper {
+        kube: kube.clone(),
+        scene: scene.clone(),
+        profile: settings.profile,
+        nodes: settings.nodes,
+        caps: caps.clone(),
+        notices: notices.clone(),
+        metrics: metrics.clone(),
+        health,
+    };
+    let overflow = Overflow {
+        kube,
+        scene,
+        mapping: settings.mapping,
+        wait: SignedDuration::try_from(settings.wait).unwrap_or(SignedDuration::MAX),
+        caps,
+        notices,
+        metrics,
+        streaming_lists: settings.streaming_lists,
+    };
+    let working = async { tokio::join!(keeper.run(), overflow.run(gate)) };
+    // Neither ends by itself; both are dropped at the shutdown.
+    tokio::join!(shutdown.race(working), write_events);
+}

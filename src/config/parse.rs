@@ -9,6 +9,9 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::Taint;
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use provider::mapping::quantity;
+use provider::units::MilliCpu;
 use serde_json::Value;
 
 use super::{ACK_NODE_NAME_PREFIX, EciLimits, HostPort, Unenforceable};
@@ -79,6 +82,30 @@ pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
     duration
         .filter(|duration| !duration.is_zero())
         .ok_or_else(|| "it must be a duration above zero with its unit, such as 30s".to_owned())
+}
+
+/// A duration with its unit, which may be zero.
+pub(super) fn parse_wait(text: &str) -> Result<Duration, String> {
+    let parsed = text.parse::<SignedDuration>().ok();
+    parsed
+        .and_then(|duration| Duration::try_from(duration).ok())
+        .ok_or_else(|| "it must be a duration with its unit, such as 30s".to_owned())
+}
+
+/// `NAMESPACE/NAME`.
+pub(super) fn parse_qualified_name(text: &str) -> Result<(String, String), String> {
+    match text.split_once('/') {
+        Some((namespace, name)) if check_node_name(namespace).is_ok() && check_node_name(name).is_ok() => {
+            Ok((namespace.to_owned(), name.to_owned()))
+        }
+        _ => Err("it must be NAMESPACE/NAME".to_owned()),
+    }
+}
+
+/// vCPU as a quantity: `32`, `0.5` or `500m`.
+pub(super) fn parse_vcpu(text: &str) -> Result<MilliCpu, String> {
+    quantity::milli_cpu(&Quantity(text.to_owned()))
+        .ok_or_else(|| "it must be a number of vCPU, such as 32 or 500m".to_owned())
 }
 
 pub(super) fn parse_ip(text: &str) -> Result<IpAddr, String> {

@@ -10,10 +10,12 @@ use serde_json::Value;
 
 use super::parse::{
     check_node_name, parse_bool, parse_host_port, parse_ip, parse_list, parse_log_format, parse_object_name,
-    parse_socket, scalar_text, zone_of,
+    parse_qualified_name, parse_socket, parse_wait, scalar_text, zone_of,
 };
-use super::{ConfigErrors, ElectionConfig, NodeConfig, ServiceVips};
+use super::{BurstConfig, ConfigErrors, ElectionConfig, NodeConfig, ServiceVips};
 use crate::args::LogArgs;
+use crate::burst::policy::Policy;
+use crate::burst::scene::ProfileName;
 use crate::telemetry::{self, LogSettings};
 
 const DEFAULT_KUBELET_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 10250);
@@ -27,6 +29,16 @@ pub(super) struct NodeText {
     pub(super) vswitch_ids: Option<String>,
     pub(super) node_ip: Option<String>,
     pub(super) kubelet_listen: Option<String>,
+}
+
+/// The settings of burst, as text.
+pub(super) struct BurstText {
+    pub(super) burst: Option<String>,
+    pub(super) kubeconfig: Option<String>,
+    pub(super) impersonate: Option<String>,
+    pub(super) policy: Option<String>,
+    pub(super) wait: Option<String>,
+    pub(super) profile: Option<String>,
 }
 
 /// An entry of `nodes` in the file.
@@ -198,6 +210,25 @@ impl Resolver {
             name: name.unwrap_or_else(|| DEFAULT_ELECTION.to_owned()),
             namespace,
         })
+    }
+
+    pub(super) fn burst(&mut self, text: BurstText) -> Option<BurstConfig> {
+        let on = self.parsed("burst", text.burst, parse_bool).unwrap_or(false);
+        let burst = BurstConfig {
+            kubeconfig: self.path("burst-kubeconfig", text.kubeconfig),
+            impersonate: self.text("burst-impersonate", text.impersonate),
+            policy: self.parsed("burst-policy", text.policy, |text| {
+                Policy::parse(text).ok_or_else(|| "it must be ecs-first, eci-only, ecs-only or eci-first".to_owned())
+            }),
+            wait: self.parsed("burst-wait", text.wait, parse_wait).unwrap_or_default(),
+            profile: self
+                .parsed("burst-profile", text.profile, parse_qualified_name)
+                .map_or_else(ProfileName::default, |(namespace, name)| ProfileName {
+                    namespace,
+                    name,
+                }),
+        };
+        on.then_some(burst)
     }
 
     pub(super) fn nodes(&mut self, region: &str, text: NodeText) -> Vec<NodeConfig> {

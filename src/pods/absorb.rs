@@ -146,6 +146,7 @@ fn absorb_create(record: &mut PodRecord, outcome: CreateOutcome, now: Timestamp,
                 });
             }
             let size = placed.size;
+            record.bought = size.cpu;
             record.placed = Some(placed);
             return Lesson::Created {
                 id,
@@ -158,6 +159,7 @@ fn absorb_create(record: &mut PodRecord, outcome: CreateOutcome, now: Timestamp,
         CreateOutcome::Unneeded => return Lesson::Nothing,
         CreateOutcome::Rejected(rejections) => What::new(kind_of(&rejections), rejections.to_string()),
         CreateOutcome::ApiServer(failure) => What::new(TroubleKind::ApiServer, failure),
+        CreateOutcome::Capped(wait) => What::new(TroubleKind::Cap, wait.to_string()),
         CreateOutcome::Cloud(Failure { class, .. })
             if matches!(class, ErrorClass::UnknownOutcome | ErrorClass::AlreadyAccepted) =>
         {

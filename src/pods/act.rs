@@ -21,6 +21,7 @@ use provider::tags;
 use provider::written_back::Whereabouts;
 use serde_json::value::RawValue;
 
+use crate::caps::{Caps, Claim};
 use crate::chain::chain;
 use crate::clock;
 use crate::pods::decide::Decision;
@@ -51,6 +52,8 @@ pub struct Effects {
     pub settings: Arc<Settings>,
     /// Reader of what pods name.
     pub refs: RefsReader,
+    /// What namespaces may have.
+    pub caps: Caps,
 }
 
 /// An effect that is ready to run and owns all it needs.
@@ -62,6 +65,7 @@ struct Named {
     namespace: String,
     name: String,
     uid: String,
+    created: Timestamp,
 }
 
 /// How often a create is sent.
@@ -87,6 +91,7 @@ impl Effects {
             namespace: record.facts.namespace.to_string(),
             name: record.facts.name.to_string(),
             uid: record.facts.uid.to_string(),
+            created: record.facts.created.unwrap_or(record.first_seen),
         };
         Some(match decision.clone() {
             Decision::Create { attempt } => {
@@ -146,6 +151,14 @@ impl Effects {
         let mut warnings = mapped.warnings;
         let files = self.files_at_creation(&pod, &refs, &mapped.request, &mut warnings);
         drop((pod, refs));
+        let claim = Claim {
+            uid: Arc::from(named.uid.as_str()),
+            namespace: Arc::from(named.namespace.as_str()),
+            cpu: mapped.size.cpu,
+        };
+        if let Err(wait) = self.caps.reserve(&claim, named.created) {
+            return CreateOutcome::Capped(wait);
+        }
         match self.eci.create_container_group(&mapped.request).await {
             Ok(created) => CreateOutcome::Created(Created {
                 id: Arc::from(created.id),

@@ -16,9 +16,11 @@ use provider::status::PodFacts;
 use provider::tags;
 use tokio::sync::mpsc;
 
+use crate::caps::{Caps, Stray};
+use crate::pods::claims;
 use crate::pods::figures::Figures;
 use crate::pods::input::Input;
-use crate::pods::record::{Desired, GroupState, Placed, PodRecord, Uid};
+use crate::pods::record::{Desired, GroupState, Placed, PodRecord, Uid, size_of};
 use crate::pods::store::Store;
 
 /// Ids in one call, ECI's bound.
@@ -35,6 +37,8 @@ pub struct Adopter {
     pub orphan_age: Duration,
     /// Figures.
     pub figures: Figures,
+    /// What namespaces may have.
+    pub caps: Caps,
 }
 
 /// What a stranger is.
@@ -51,23 +55,31 @@ enum Verdict {
 }
 
 impl Adopter {
-    /// Reads the tags of `strangers` (ids) and acts on each.
+    /// Reads the tags of `strangers` (ids) and acts on each; returns those of ours that belong to no pod here.
     pub async fn sort(
         &self,
         store: &Store,
         inputs: &mpsc::Sender<Input>,
         strangers: Vec<String>,
         now: Timestamp,
-    ) -> Result<(), eci::Error> {
+    ) -> Result<Vec<Stray>, eci::Error> {
+        let mut strays = Vec::new();
         for ids in strangers.chunks(IDS_PER_CALL) {
             let query = GroupQuery {
                 ids: ids.to_vec(),
                 ..GroupQuery::default()
             };
             for group in self.eci.describe_container_groups(&query).await?.groups {
-                match self.judge(store, &group, now) {
+                let verdict = self.judge(store, &group, now);
+                if matches!(verdict, Verdict::Orphan | Verdict::Leave) && !group.status.is_terminal() {
+                    strays.extend(self.stray(store, &group));
+                }
+                match verdict {
                     Verdict::Adopt(uid) => {
-                        store.update(&uid, |record| adopt(record, &group, now));
+                        store.update(&uid, |record| {
+                            adopt(record, &group, now);
+                            claims::settle(&self.caps, &uid, record, now);
+                        });
                         tracing::info!(pod_uid = %uid, group = %group.id, "adopted the pod's container group");
                         self.figures.decision("adopt");
                         // A closed channel means shutdown.
@@ -75,10 +87,13 @@ impl Adopter {
                     }
                     Verdict::Orphan => self.delete_orphan(&group).await?,
                     Verdict::Remains => {
-                        let Some(record) = remains(&group, now) else { continue };
+                        let Some(mut record) = remains(&group, now) else {
+                            continue;
+                        };
                         let uid = Uid::from(&*record.facts.uid);
                         tracing::info!(pod_uid = %uid, group = %group.id, "a pod of that name is here, but the group is an earlier one's");
                         self.figures.decision("delete-remains");
+                        claims::settle(&self.caps, &uid, &mut record, now);
                         store.lock().insert(uid.clone(), record);
                         // A closed channel means shutdown.
                         let _ = inputs.send(Input::Observed(vec![uid])).await;
@@ -87,7 +102,24 @@ impl Adopter {
                 }
             }
         }
-        Ok(())
+        Ok(strays)
+    }
+
+    /// What `group` takes of its namespace's cap, if it is ours and no record speaks for it.
+    fn stray(&self, store: &Store, group: &ObservedGroup) -> Option<Stray> {
+        let ours = self.ownership.iter().all(|(key, value)| group.tag(key) == Some(value));
+        let (uid, namespace) = (group.tag(tags::UID)?, group.tag(tags::NAMESPACE)?);
+        let records = store.lock();
+        // The group of a create that is under way is counted with its pod.
+        let spoken_for = records.get(uid).is_some_and(|record| match &record.group {
+            GroupState::Present { id, .. } => **id == *group.id,
+            GroupState::Gone => false,
+            _ => true,
+        });
+        (ours && !spoken_for).then(|| Stray {
+            namespace: Arc::from(namespace),
+            cpu: group.size.map(size_of).unwrap_or_default().cpu,
+        })
     }
 
     fn judge(&self, store: &Store, group: &ObservedGroup, now: Timestamp) -> Verdict {
@@ -154,6 +186,7 @@ fn remains(group: &ObservedGroup, now: Timestamp) -> Option<PodRecord> {
     };
     let mut record = PodRecord::new(facts, desired, GroupState::Unknown, now);
     record.has_group(Arc::from(group.id.as_str()), 0, now);
+    record.bought = group.size.map(size_of).unwrap_or_default().cpu;
     Some(record)
 }
 
@@ -165,4 +198,5 @@ pub fn adopt(record: &mut PodRecord, group: &ObservedGroup, now: Timestamp) {
     };
     record.has_group(Arc::from(group.id.as_str()), attempt, now);
     record.placed = Placed::of(group);
+    record.bought = group.size.map(size_of).unwrap_or_default().cpu;
 }

@@ -120,6 +120,21 @@ pub fn owner(pod: &NodePod) -> Option<Box<str>> {
         .map(|owner| owner.uid.as_str().into())
 }
 
+/// Whether its ReplicaSet may be told which of its pods goes first: its user has not.
+pub fn cost_unset(pod: &NodePod) -> bool {
+    let mut owners = pod.owners().iter();
+    owners.any(|owner| owner.controller == Some(true) && owner.kind == "ReplicaSet")
+        && pod.annotation(annotations::POD_DELETION_COST).is_none()
+}
+
+/// vCPU of its group, as written back; 0 = not known.
+pub fn bought_cpu(pod: &NodePod) -> MilliCpu {
+    let written = pod
+        .annotation(annotations::INSTANCE_CPU)
+        .map(|text| Quantity(text.to_owned()));
+    written.and_then(|q| quantity::milli_cpu(&q)).unwrap_or_default()
+}
+
 /// CPU that the scheduler counts for `pod`: its containers' requests and its sidecars', or those of an init container and of
 /// the sidecars that run beside it.
 pub fn requested_cpu(pod: &NodePod) -> MilliCpu {

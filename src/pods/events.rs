@@ -44,6 +44,8 @@ pub const FILES_KEPT: &str = "FilesNotRenewed";
 const CONTROLLER: &str = "virtual-node";
 /// What the agent was about when there was something to say.
 const ACTION: &str = "Run";
+/// Where Events on objects without a namespace go, as with all others.
+const NAMESPACE_OF_NONE: &str = "default";
 /// Events waiting to be written.
 const QUEUE: usize = 1_024;
 /// Of a pod's name in the name of an Event, which may have 253 characters.
@@ -64,8 +66,10 @@ pub struct Notices {
 
 /// How much an Event matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Weight {
+pub enum Weight {
+    /// To know.
     Normal,
+    /// To act upon.
     Warning,
 }
 
@@ -95,7 +99,12 @@ impl Notice {
         Event {
             metadata: ObjectMeta {
                 name: Some(name),
-                namespace: self.on.namespace.clone(),
+                namespace: Some(
+                    self.on
+                        .namespace
+                        .clone()
+                        .unwrap_or_else(|| NAMESPACE_OF_NONE.to_owned()),
+                ),
                 ..ObjectMeta::default()
             },
             action: Some(ACTION.to_owned()),
@@ -130,7 +139,7 @@ impl Notices {
         let writer = async move {
             while let Some(Some(notice)) = shutdown.race(waiting.recv()).await {
                 let event = notice.into_event(&instance);
-                let namespace = event.metadata.namespace.as_deref().unwrap_or_default();
+                let namespace = event.metadata.namespace.as_deref().unwrap_or(NAMESPACE_OF_NONE);
                 let api: Api<Event> = Api::namespaced(client.clone(), namespace);
                 if let Err(error) = api.create(&PostParams::default(), &event).await {
                     tracing::warn!(reason = event.reason, error = %chain(&error), "writing an Event failed");
@@ -261,15 +270,14 @@ impl Notices {
         announced.insert(hasher.finish())
     }
 
-    fn put(&self, record: &PodRecord, weight: Weight, reason: &str, mut note: String) {
-        if note.len() > NOTE_LIMIT {
-            let end = (0..=NOTE_LIMIT - 4)
-                .rev()
-                .find(|i| note.is_char_boundary(*i))
-                .unwrap_or_default();
-            note.truncate(end);
-            note.push('…');
+    /// Says something about an object, once for each note.
+    pub fn about_once(&self, on: ObjectReference, weight: Weight, reason: &str, note: String) {
+        if self.is_first(&(&on.uid, reason, &*note)) {
+            self.about(on, weight, reason, note);
         }
+    }
+
+    fn put(&self, record: &PodRecord, weight: Weight, reason: &str, note: String) {
         let facts = &record.facts;
         let on = ObjectReference {
             api_version: Some("v1".to_owned()),
@@ -279,6 +287,18 @@ impl Notices {
             uid: Some(facts.uid.to_string()),
             ..ObjectReference::default()
         };
+        self.about(on, weight, reason, note);
+    }
+
+    fn about(&self, on: ObjectReference, weight: Weight, reason: &str, mut note: String) {
+        if note.len() > NOTE_LIMIT {
+            let end = (0..=NOTE_LIMIT - 4)
+                .rev()
+                .find(|i| note.is_char_boundary(*i))
+                .unwrap_or_default();
+            note.truncate(end);
+            note.push('…');
+        }
         let notice = Notice {
             on,
             weight,

@@ -58,6 +58,11 @@ impl Figures {
             .set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
+    /// How many pods are in line for room under a cap.
+    pub fn capped(&self, count: usize) {
+        self.metrics.capped_pods.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
     /// A decision was carried out.
     pub fn decision(&self, what: &str) {
         self.metrics.decisions.with_label_values(&[what]).inc();

@@ -9,6 +9,7 @@ use provider::mapping::{Rejections, Warning, Weakened};
 use provider::sizes::Size;
 use provider::status::Previous;
 
+use crate::caps::Wait;
 use crate::pods::live::Source;
 use crate::pods::record::{Placed, Uid};
 use crate::pods::watch::NodePod;
@@ -96,6 +97,8 @@ pub enum CreateOutcome {
     ApiServer(String),
     /// ECI refused or failed.
     Cloud(Failure),
+    /// Its namespace has as much as it may: nothing was sent, and it is in line.
+    Capped(Wait),
     /// The pod is gone or going: nothing was sent.
     Unneeded,
 }

@@ -17,6 +17,7 @@
 pub mod absorb;
 pub mod act;
 pub mod adopt;
+pub mod claims;
 pub mod cloud_state;
 pub mod conditions;
 pub mod decide;
@@ -49,6 +50,7 @@ use provider::mapping::Settings;
 use provider::tags;
 use tokio::sync::{mpsc, watch as latest};
 
+use crate::caps::Caps;
 use crate::metrics::{Health, Metrics};
 use crate::node::CloudConditions;
 use crate::pods::act::Effects;
@@ -94,6 +96,8 @@ pub struct Connections {
     pub conditions: latest::Sender<CloudConditions>,
     /// Readiness: pods listed, groups listed.
     pub health: Health,
+    /// What namespaces may have, shared by all nodes; nothing is granted before the gate of this node's name is open.
+    pub caps: Caps,
     /// Figures.
     pub metrics: Metrics,
 }
@@ -106,6 +110,7 @@ pub async fn run(settings: PodsSettings, connections: Connections, shutdown: Shu
         store,
         conditions,
         health,
+        caps,
         metrics,
     } = connections;
     let node = settings.mapping.node_name.clone();
@@ -120,6 +125,7 @@ pub async fn run(settings: PodsSettings, connections: Connections, shutdown: Shu
         eci: eci.clone(),
         settings: settings.mapping.clone(),
         refs: RefsReader::new(kube.clone()),
+        caps: caps.clone(),
     });
     let reconciler = Reconciler::new(
         store.clone(),
@@ -138,6 +144,7 @@ pub async fn run(settings: PodsSettings, connections: Connections, shutdown: Shu
         period: settings.patience.release_period,
     };
     let poller = Poller {
+        node: node.clone(),
         eci: eci.clone(),
         store: store.clone(),
         inputs: inputs.clone(),
@@ -147,6 +154,7 @@ pub async fn run(settings: PodsSettings, connections: Connections, shutdown: Shu
             ownership,
             orphan_age: settings.patience.orphan_age,
             figures: figures.clone(),
+            caps,
         },
         cloud: CloudState::new(conditions, groups_listed, figures.clone()),
         figures,

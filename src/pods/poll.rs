@@ -51,6 +51,8 @@ const LISTS_TO_BE_GONE: u8 = 2;
 
 /// Reads the cloud and writes observations into the store.
 pub struct Poller {
+    /// Name of the node.
+    pub node: String,
     /// The client.
     pub eci: Client,
     /// The records.
@@ -285,10 +287,14 @@ impl Poller {
         drop(round);
         let touched = self.conclude(&present, strangers.is_empty(), began);
         self.tell(touched).await;
-        if let Err(error) = self.adopter.sort(&self.store, &self.inputs, strangers, began).await {
-            return self.cloud.failed(&error);
+        match self.adopter.sort(&self.store, &self.inputs, strangers, began).await {
+            Ok(strays) => self.adopter.caps.strays(&self.node, strays),
+            Err(error) => return self.cloud.failed(&error),
         }
         self.finish_first_list().await;
+        if self.store.lock().groups_listed() {
+            self.adopter.caps.open(&self.node);
+        }
     }
 
     /// Takes from a complete list what it proves.

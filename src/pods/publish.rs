@@ -18,6 +18,9 @@ use crate::pods::record::{GroupState, PodRecord, Published, failed_to_start};
 use crate::pods::trouble::QUIET_PERIOD;
 use crate::pods::watch::NodePod;
 
+/// What the deletion of a pod here costs; of those on workers it is 0, so they stay.
+const DELETION_COST: &str = "-100";
+
 /// Whether to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Publish {
@@ -258,6 +261,10 @@ fn annotate(record: &PodRecord, running: bool) -> (Map<String, Value>, u32, bool
         };
         let written = written_back::annotations(known).into_iter();
         map.extend(written.map(|(name, value)| (name.to_owned(), json!(value))));
+        // It rides along, and only here: who takes it away again does not get it back.
+        if record.cost_unset && !record.published.annotated {
+            map.insert(annotations::POD_DELETION_COST.to_owned(), json!(DELETION_COST));
+        }
     }
     (map, attempt, annotate.is_some() || record.published.annotated)
 }

@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use crate::clock;
 use crate::pods::absorb::{Lesson, absorb, absorb_release, absorb_source_change};
 use crate::pods::act::Effects;
+use crate::pods::claims;
 use crate::pods::decide::{Decision, decide};
 use crate::pods::desired;
 use crate::pods::events::Notices;
@@ -192,6 +193,7 @@ impl Reconciler {
         let requests = futures::stream::unfold(due, async |mut due| due.recv().await.map(|request| (request, due)));
         let mut timers = pin!(scheduler(requests));
         let mut batch = Vec::with_capacity(BATCH);
+        let mut room = self.effects.caps.listen();
         loop {
             let mut touched: Vec<Uid> = Vec::new();
             tokio::select! {
@@ -206,12 +208,16 @@ impl Reconciler {
                     }
                 }
                 Some(uid) = timers.next() => touched.push(uid),
+                Some(uid) = room.recv() => touched.push(uid),
             }
             let now = clock::now();
             for uid in &touched {
                 self.consider(uid, now);
             }
             self.start_effects(now);
+            if self.effects.caps.are_set() {
+                self.figures.capped(self.effects.caps.waiting());
+            }
         }
         self.drain(&mut inputs).await;
     }
@@ -330,6 +336,7 @@ impl Reconciler {
                 facts.previous = std::mem::take(&mut record.facts.previous);
             }
             *record.facts = facts;
+            record.cost_unset = desired::cost_unset(pod);
         });
         if known.is_none() {
             let group = match pod.annotation(annotations::INSTANCE_ID) {
@@ -355,6 +362,8 @@ impl Reconciler {
             record.published = publish::published(pod);
             record.owner = desired::owner(pod);
             record.requested = desired::requested_cpu(pod);
+            record.bought = desired::bought_cpu(pod);
+            record.cost_unset = desired::cost_unset(pod);
             if let Some(files) = pod
                 .annotation(annotations::LIVE_FILES)
                 .filter(|_| record.renews_files())
@@ -374,6 +383,9 @@ impl Reconciler {
     /// Decides for `uid` and queues what follows.
     fn consider(&mut self, uid: &Uid, now: Timestamp) {
         let mut records = self.store.lock();
+        if self.effects.caps.are_set() {
+            records.update(uid, |record| claims::settle(&self.effects.caps, uid, record, now));
+        }
         let Some(record) = records.get(uid) else { return };
         let decision = decide(record, now);
         if !matches!(record.group, GroupState::Unknown | GroupState::Absent { .. }) || record.desired.gone {
@@ -399,6 +411,8 @@ impl Reconciler {
                 });
             }
             Decision::Forget => {
+                self.effects.caps.release(uid);
+                self.effects.caps.leave(uid);
                 let successor = records
                     .remove(uid)
                     .and_then(|record| self.held.remove(&name_of(&record)));

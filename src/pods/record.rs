@@ -47,6 +47,10 @@ pub struct PodRecord {
     pub owner: Option<Box<str>>,
     /// CPU its containers request, as the scheduler counts.
     pub requested: MilliCpu,
+    /// vCPU of its group, as bought; 0 = not known.
+    pub bought: MilliCpu,
+    /// Its ReplicaSet may be told that it goes before those on workers: nobody has said what its deletion costs.
+    pub cost_unset: bool,
     /// What few pods have.
     pub rare: Option<Box<Rare>>,
 }
@@ -248,15 +252,19 @@ pub struct Placed {
 impl Placed {
     /// What the full record of a group says; none where there was no such record.
     pub fn of(group: &ObservedGroup) -> Option<Box<Self>> {
-        let (cpu, memory) = group.size?;
         Some(Box::new(Self {
-            size: Size {
-                cpu: MilliCpu((cpu * 1000.0).round() as u64),
-                memory: MiB((memory * 1024.0).round() as u64),
-            },
+            size: size_of(group.size?),
             request_id: Box::default(),
             at: Whereabouts::default().updated(group.whereabouts.as_deref()?),
         }))
+    }
+}
+
+/// vCPU and GiB as a size.
+pub fn size_of((cpu, memory): (f64, f64)) -> Size {
+    Size {
+        cpu: MilliCpu((cpu * 1000.0).round() as u64),
+        memory: MiB((memory * 1024.0).round() as u64),
     }
 }
 
@@ -276,6 +284,8 @@ impl PodRecord {
             placed: None,
             owner: None,
             requested: MilliCpu::default(),
+            bought: MilliCpu::default(),
+            cost_unset: false,
             rare: None,
         }
     }

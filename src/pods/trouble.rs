@@ -22,7 +22,7 @@ pub struct Trouble {
     pub since: Timestamp,
     /// How often it was tried.
     pub tries: u32,
-    /// When it is tried again; none = never.
+    /// When it is tried again; none = never, or when somebody says so.
     pub retry_at: Option<Timestamp>,
 }
 
@@ -59,6 +59,8 @@ pub enum TroubleKind {
     MissingReference,
     /// The API server could not be asked.
     ApiServer,
+    /// Its namespace has as much as it may: it is woken when there is room.
+    Cap,
     /// ECI answered with an error of this class.
     Cloud(ErrorClass),
 }
@@ -70,6 +72,7 @@ impl TroubleKind {
             Self::Refused | Self::MissingReference => "Failed",
             Self::MissingVolume => "FailedMount",
             Self::ApiServer => "FailedToReadReferences",
+            Self::Cap => "NamespaceCapReached",
             Self::Cloud(class) => class.reason(),
         }
     }
@@ -80,6 +83,7 @@ impl TroubleKind {
             Self::Refused => "refused",
             Self::MissingVolume | Self::MissingReference => "missing_reference",
             Self::ApiServer => "api_server",
+            Self::Cap => "cap",
             Self::Cloud(class) => class.label(),
         }
     }
@@ -106,7 +110,7 @@ impl TroubleKind {
     /// Delay before the next try: short first (Spark makes a driver's ConfigMap a second after its pod), then doubling.
     pub fn backoff(self, tries: u32) -> Option<Duration> {
         let (first, cap) = match self {
-            Self::Refused | Self::Cloud(ErrorClass::Permanent) => return None,
+            Self::Refused | Self::Cloud(ErrorClass::Permanent) | Self::Cap => return None,
             Self::MissingVolume | Self::MissingReference => (Duration::from_millis(250), Duration::from_secs(30)),
             Self::ApiServer => (Duration::from_millis(500), Duration::from_secs(10)),
             Self::Cloud(ErrorClass::Stock) => (Duration::from_secs(10), Duration::from_secs(120)),

@@ -201,13 +201,13 @@ impl NodePod {
             && self.annotation(provider::annotations::INSTANCE_ID).is_none()
     }
 
-    /// All annotations of ours.
+    /// All annotations that are read or written here.
     pub fn annotations(&self) -> &BTreeMap<String, String> {
         static NONE: BTreeMap<String, String> = BTreeMap::new();
         self.metadata.annotations.as_ref().unwrap_or(&NONE)
     }
 
-    /// The value of annotation `key`, one of ours.
+    /// The value of annotation `key`, one of those.
     pub fn annotation(&self, key: &str) -> Option<&str> {
         self.metadata.annotations.as_ref()?.get(key).map(String::as_str)
     }
@@ -267,7 +267,7 @@ impl kube::Resource for NodePod {
     }
 }
 
-/// Reads metadata without labels and managed fields, which are most of it, and keeps only annotations of ours.
+/// Reads metadata without labels and managed fields, which are most of it, and keeps only annotations that are read or written here.
 fn trimmed_metadata<'de, D: serde::Deserializer<'de>>(d: D) -> Result<ObjectMeta, D::Error> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -294,7 +294,9 @@ fn trimmed_metadata<'de, D: serde::Deserializer<'de>>(d: D) -> Result<ObjectMeta
         deletion_timestamp: t.deletion_timestamp,
         deletion_grace_period_seconds: t.deletion_grace_period_seconds,
         annotations: t.annotations.map(|mut a| {
-            a.retain(|key, _| key.starts_with(provider::annotations::PREFIX));
+            a.retain(|key, _| {
+                key.starts_with(provider::annotations::PREFIX) || key == provider::annotations::POD_DELETION_COST
+            });
             a
         }),
         owner_references: t.owner_references,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use eci::{Client, Limits};
 use http::Request;
+use k8s_openapi::api::core::v1::Taint;
 use kube::client::Body;
 use mock_eci::{Config, Server};
 use provider::mapping::Settings;
@@ -16,6 +17,8 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tower::ServiceExt as _;
+use virtual_node::burst::{self, BurstConnections, BurstSettings};
+use virtual_node::caps::{Cap, Caps, NAMESPACES};
 use virtual_node::metrics::{Health, Metrics};
 use virtual_node::node::CloudConditions;
 use virtual_node::pods::patience::Patience;
@@ -44,6 +47,10 @@ pub struct Deviations {
     pub patience: Patience,
     /// Whether the API server streams lists.
     pub streaming_lists: bool,
+    /// What each namespace may have.
+    pub cap: Cap,
+    /// Whether [`Sim::burst`] will be called.
+    pub burst: bool,
 }
 
 impl Deviations {
@@ -70,6 +77,8 @@ impl Default for Deviations {
                 release_period: Duration::from_millis(100),
             },
             streaming_lists: false,
+            cap: Cap::default(),
+            burst: false,
         }
     }
 }
@@ -88,6 +97,17 @@ pub struct Agent {
     wires: Wires,
     pub conditions: watch::Receiver<CloudConditions>,
     pub store: Store,
+    pub caps: Caps,
+    pub metrics: Metrics,
+}
+
+/// What [`Sim::burst`] started.
+pub struct Burst(JoinHandle<()>);
+
+impl Drop for Burst {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 impl Drop for Agent {
@@ -201,26 +221,25 @@ impl Sim {
         self.agent_that(None)
     }
 
+    /// Caps as an agent just started has them.
+    fn caps(&self) -> Caps {
+        let burst = self.deviations.burst;
+        if self.deviations.cap == Cap::default() && !burst {
+            return Caps::none();
+        }
+        let namespaces = burst.then(|| NAMESPACES.to_owned());
+        Caps::new(self.deviations.cap, [NODE.to_owned()].into_iter().chain(namespaces))
+    }
+
     /// Starts an agent that dies of a request, if one is given.
     pub fn agent_that(&self, dies: Option<Death>) -> Agent {
         let wires = Wires::new(dies);
         let eci = self.eci_over(wires.clone());
         let store = Store::default();
+        let (caps, metrics) = (self.caps(), Metrics::new().expect("registers"));
         let (conditions_in, conditions) = watch::channel(CloudConditions::default());
         let settings = PodsSettings {
-            mapping: Arc::new(Settings {
-                node_name: NODE.to_owned(),
-                node_ip: "10.0.0.1".to_owned(),
-                region_id: "cn-hangzhou".to_owned(),
-                vswitch_ids: vec!["vsw-1".to_owned()],
-                security_group_id: "sg-1".to_owned(),
-                cluster_id: CLUSTER.to_owned(),
-                cluster_domain: "cluster.local".to_owned(),
-                cluster_dns: vec!["10.96.0.10".to_owned()],
-                kubernetes_service: ("10.96.0.1".to_owned(), 443),
-                prices: PriceList::CNY,
-                ..Settings::default()
-            }),
+            mapping: mapping(),
             // As `agent.rs` has it for documented limits: 80 % of 10,000 a minute.
             poll_calls_per_second: self.deviations.documented_limits.then_some(8_000.0 / 60.0),
             patience: self.deviations.patience,
@@ -233,7 +252,8 @@ impl Sim {
             store: store.clone(),
             conditions: conditions_in,
             health: Health::new(),
-            metrics: Metrics::new().expect("registers"),
+            caps: caps.clone(),
+            metrics: metrics.clone(),
         };
         let task = tokio::spawn(pods::run(settings, connections, Shutdown::new()));
         Agent {
@@ -241,7 +261,30 @@ impl Sim {
             wires,
             conditions,
             store,
+            caps,
+            metrics,
         }
+    }
+
+    /// Lets pods onto the node by their policies, beside an agent, until it is dropped.
+    pub fn burst(&self, agent: &Agent, change: impl FnOnce(&mut BurstSettings)) -> Burst {
+        let mut settings = BurstSettings {
+            policy: None,
+            wait: Duration::ZERO,
+            profile: Default::default(),
+            nodes: vec![NODE.to_owned()],
+            taints: vec![taint()],
+            mapping: mapping(),
+            streaming_lists: self.deviations.streaming_lists,
+        };
+        change(&mut settings);
+        let connections = BurstConnections {
+            kube: self.api.client_of("burst"),
+            caps: agent.caps.clone(),
+            health: Health::new(),
+            metrics: agent.metrics.clone(),
+        };
+        Burst(tokio::spawn(burst::run(settings, connections, Shutdown::new())))
     }
 
     /// Creates a pod and waits until it is Running.
@@ -311,6 +354,33 @@ impl Sim {
     /// Waits until no group is left.
     pub async fn no_groups(&self) {
         until("no group to be left", || self.groups(), BTreeMap::is_empty).await;
+    }
+}
+
+/// Settings of the mapping.
+fn mapping() -> Arc<Settings> {
+    Arc::new(Settings {
+        node_name: NODE.to_owned(),
+        node_ip: "10.0.0.1".to_owned(),
+        region_id: "cn-hangzhou".to_owned(),
+        vswitch_ids: vec!["vsw-1".to_owned()],
+        security_group_id: "sg-1".to_owned(),
+        cluster_id: CLUSTER.to_owned(),
+        cluster_domain: "cluster.local".to_owned(),
+        cluster_dns: vec!["10.96.0.10".to_owned()],
+        kubernetes_service: ("10.96.0.1".to_owned(), 443),
+        prices: PriceList::CNY,
+        ..Settings::default()
+    })
+}
+
+/// By which the node keeps pods off.
+pub fn taint() -> Taint {
+    Taint {
+        key: "virtual-kubelet.io/provider".to_owned(),
+        value: Some("alibabacloud".to_owned()),
+        effect: "NoSchedule".to_owned(),
+        time_added: None,
     }
 }
 

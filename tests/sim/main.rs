@@ -6,6 +6,8 @@
 mod support;
 
 mod api_server;
+mod burst;
+mod caps;
 mod chance;
 mod cloud;
 mod collection;

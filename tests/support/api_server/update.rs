@@ -150,12 +150,27 @@ pub fn updated(kind: &Kind, old: &Value, mut new: Value, part: Part) -> Result<V
     Ok(kind.typed(new))
 }
 
-/// Of a pod's spec only this can change: images, the deadline, and tolerations may be added.
+/// Of a pod's spec only this can change: images, the deadline, and tolerations may be added; while a gate keeps it from the
+/// scheduler, also what it asks of nodes, by additions.
 fn check_pod_spec(kind: &Kind, name: &str, old: &Value, new: &Value) -> Result<(), Refusal> {
+    let gated = old["schedulingGates"].as_array().is_some_and(|gates| !gates.is_empty());
+    let selectors = old["nodeSelector"].as_object().into_iter().flatten();
+    if gated
+        && selectors
+            .into_iter()
+            .any(|(key, value)| new["nodeSelector"][key] != *value)
+    {
+        let message = "Invalid value: only additions are allowed (no mutations or deletions)";
+        let field = "spec.nodeSelector";
+        return Err(Refusal::invalid(kind, name, "FieldValueInvalid", field, message));
+    }
     let fixed = |spec: &Value| {
         let mut spec = spec.clone();
-        for field in ["activeDeadlineSeconds", "tolerations"] {
+        for field in ["activeDeadlineSeconds", "tolerations", "schedulingGates"] {
             spec.as_object_mut().map(|s| s.remove(field));
+        }
+        for field in ["nodeSelector", "affinity"].iter().filter(|_| gated) {
+            spec.as_object_mut().map(|s| s.remove(*field));
         }
         for list in ["containers", "initContainers"] {
             for container in spec[list].as_array_mut().into_iter().flatten() {
