@@ -18,6 +18,8 @@ mod options;
 mod outcome;
 mod port_forward;
 mod queue;
+#[cfg(test)]
+mod recorded;
 mod remote;
 mod routes;
 mod run;

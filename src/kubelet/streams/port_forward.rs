@@ -30,10 +30,13 @@ use crate::clock;
 
 /// The protocol's only version.
 pub(super) const VERSIONS: [(&str, ()); 1] = [("portforward.k8s.io", ())];
-/// Streams of one client at the same time; a connection has two.
-const STREAMS: usize = 1_000;
-/// Bytes of all its connections that wait for their pods to take them.
-const INBOX: usize = 1024 * 1024;
+const BOUNDS: Bounds = Bounds {
+    // Of one client at the same time; a connection to the pod has two.
+    streams: 1_000,
+    // Of all its connections, waiting for the pod to take them.
+    inbox: 1024 * 1024,
+    idle: IDLE_TIMEOUT,
+};
 /// Connections to pods, of all clients together: each is a file descriptor.
 pub(super) const CONNECTIONS: usize = 500;
 /// Ports of one WebSocket: their channels must be told apart by a byte.
@@ -67,13 +70,7 @@ pub(super) async fn serve_spdy<T>(io: T, pod: Pod)
 where
     T: AsyncRead + AsyncWrite + Send + 'static,
 {
-    let bounds = Bounds {
-        streams: STREAMS,
-        inbox: INBOX,
-        idle: IDLE_TIMEOUT,
-    };
-    let (mut connection, driver) = Connection::new(io, bounds);
-    tokio::spawn(driver);
+    let mut connection = Connection::start(io, BOUNDS);
     // Ended with this function.
     let mut forwards = JoinSet::new();
     let mut waiting = Waiting::default();

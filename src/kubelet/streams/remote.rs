@@ -13,10 +13,14 @@ use super::size::{Sizes, TerminalSize};
 use super::spdy::connection::{Bounds, Connection, StreamReader, StreamWriter};
 use super::{CREATION_TIMEOUT, IDLE_TIMEOUT};
 
-/// More than a command has; those that do not belong to it are refused.
-const STREAMS: usize = 8;
 /// Bytes of input that wait for the command to take them.
 pub(super) const INBOX: usize = 128 * 1024;
+const BOUNDS: Bounds = Bounds {
+    // More than a command has; those that do not belong to it are refused.
+    streams: 8,
+    inbox: INBOX,
+    idle: IDLE_TIMEOUT,
+};
 /// Header that says what a stream is for.
 pub(super) const STREAM_TYPE: &str = "streamtype";
 
@@ -32,19 +36,12 @@ struct Opened {
     unused: Vec<StreamWriter>,
 }
 
-/// Waits for the client to open the streams it asked for; `None` = it did not, or left. The session's connection is driven
-/// by a task of its own, which ends with it.
+/// Waits for the client to open the streams it asked for; `None` = it did not, or left.
 pub(super) async fn spdy_session<T>(io: T, version: RemoteCommand, options: StreamOptions) -> Option<Session>
 where
     T: AsyncRead + AsyncWrite + Send + 'static,
 {
-    let bounds = Bounds {
-        streams: STREAMS,
-        inbox: INBOX,
-        idle: IDLE_TIMEOUT,
-    };
-    let (mut connection, driver) = Connection::new(io, bounds);
-    tokio::spawn(driver);
+    let mut connection = Connection::start(io, BOUNDS);
     let opened = collect(&mut connection, version, options, CREATION_TIMEOUT).await;
     let Some(Opened {
         error: Some(error),

@@ -93,6 +93,16 @@ impl Connection {
         (Self { shared, opened }, driver)
     }
 
+    /// The same, driven by a task of its own, which ends with it.
+    pub(in crate::kubelet::streams) fn start<T>(io: T, bounds: Bounds) -> Self
+    where
+        T: AsyncRead + AsyncWrite + Send + 'static,
+    {
+        let (connection, driver) = Self::new(io, bounds);
+        tokio::spawn(driver);
+        connection
+    }
+
     /// The next stream the client opens; `None` = the connection is over.
     pub(in crate::kubelet::streams) async fn opened(&mut self) -> Option<Request> {
         self.opened.recv().await
