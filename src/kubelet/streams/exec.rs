@@ -2,11 +2,13 @@
 
 use futures::future::BoxFuture;
 use futures::{FutureExt, SinkExt, StreamExt};
+use tokio::sync::watch;
 
 use eci::{ExecInput, ExecOutput, ExecQuery, ExecSession};
 
 use super::outcome::Outcome;
 use super::session::{Gone, Output, Session};
+use super::stdin_end::{LOST, StdinEnd};
 use crate::chain::chain;
 
 /// Runs commands; ECI's `ExecContainerCommand`, or a script in tests.
@@ -28,9 +30,10 @@ impl CommandSource for EciCommands {
 /// Runs the command for the client, until one of them is gone.
 pub(super) async fn serve(commands: &dyn CommandSource, query: ExecQuery, mut session: Session) {
     let gone = session.end.gone.clone();
+    let end = StdinEnd::new(&query);
     let work = async {
         match commands.run(query).await {
-            Ok(command) => bridge(command, &mut session).await,
+            Ok(command) => bridge(command, &mut session, commands, end).await,
             Err(error) => Some(Outcome::Failed(failure(&error))),
         }
     };
@@ -46,8 +49,14 @@ fn failure(error: &str) -> String {
 }
 
 /// `None` = the client is gone.
-async fn bridge(command: ExecSession, session: &mut Session) -> Option<Outcome> {
+async fn bridge(
+    command: ExecSession,
+    session: &mut Session,
+    commands: &dyn CommandSource,
+    mut end: StdinEnd,
+) -> Option<Outcome> {
     let ExecSession { mut input, mut output } = command;
+    let (input_ended, mut ended) = watch::channel(false);
     let Session {
         stdin,
         sizes,
@@ -71,15 +80,30 @@ async fn bridge(command: ExecSession, session: &mut Session) -> Option<Outcome> 
                 },
                 else => return,
             };
+            let is_end = matches!(next, ExecInput::StdinEnd);
             // A command that takes no more input may still have output.
             if input.send(next).await.is_err() {
                 return;
+            }
+            if is_end {
+                input_ended.send_replace(true);
             }
         }
     };
     let from_command = async {
         loop {
-            let sent = match output.next().await {
+            let in_vain = async {
+                if ended.wait_for(|ended| *ended).await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+                end.lost(commands).await;
+            };
+            let next = tokio::select! {
+                biased;
+                next = output.next() => next,
+                () = in_vain => return Some(Outcome::Failed(failure(LOST))),
+            };
+            let sent = match next {
                 Some(ExecOutput::Stdout(data)) => send(stdout.as_ref(), data).await,
                 Some(ExecOutput::Stderr(data)) => send(stderr.as_ref(), data).await,
                 Some(ExecOutput::Ended(Ok(code))) => return Some(Outcome::Exited(code)),

@@ -26,6 +26,7 @@ mod run;
 mod session;
 mod size;
 pub mod spdy;
+mod stdin_end;
 #[cfg(test)]
 pub(in crate::kubelet) mod testing;
 mod upgrade;

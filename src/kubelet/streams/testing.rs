@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use eci::{ExecInput, ExecOutput, ExecQuery, ExecSession, TransportError};
 use futures::channel::mpsc;
 use futures::future::BoxFuture;
-use futures::{FutureExt, SinkExt, StreamExt};
+use futures::{FutureExt, SinkExt, Stream, StreamExt};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::exec::CommandSource;
@@ -62,13 +63,23 @@ impl<T: AsyncRead + AsyncWrite + Unpin> SpdyClient<T> {
     }
 }
 
-/// A few programs: `cat`, `exit CODE`, `size` (of the terminal), `yes` (without end), `break` (its connection), `refuse`.
+/// A few programs: `cat`, `exit CODE`, `size` (of the terminal), `yes` (without end), `work` (for an hour), `break` (its connection), `refuse`.
 #[derive(Clone, Default)]
 pub(in crate::kubelet) struct Commands {
     running: Arc<AtomicUsize>,
+    /// Whether the end of input is passed on.
+    deaf: bool,
 }
 
 impl Commands {
+    /// Commands that are not told the end of their input.
+    pub(in crate::kubelet) fn deaf() -> Self {
+        Self {
+            deaf: true,
+            ..Self::default()
+        }
+    }
+
     /// Commands whose client has not left them.
     pub(in crate::kubelet) fn running(&self) -> usize {
         self.running.load(Ordering::Relaxed)
@@ -93,6 +104,8 @@ impl CommandSource for Commands {
         self.running.fetch_add(1, Ordering::Relaxed);
         let counted = Counted(self.running.clone());
         let (input, received) = mpsc::channel(1);
+        let deaf = self.deaf;
+        let received = received.filter(move |input| std::future::ready(!deaf || *input != ExecInput::StdinEnd));
         let (output, sent) = mpsc::channel(1);
         tokio::spawn(program(query, received, output));
         let input = Box::pin(input.sink_map_err(TransportError::interrupted));
@@ -106,7 +119,11 @@ impl CommandSource for Commands {
 }
 
 /// Ends early when nobody wants its output.
-async fn program(query: ExecQuery, mut input: mpsc::Receiver<ExecInput>, mut output: mpsc::Sender<ExecOutput>) {
+async fn program(
+    query: ExecQuery,
+    mut input: impl Stream<Item = ExecInput> + Unpin,
+    mut output: mpsc::Sender<ExecOutput>,
+) {
     let words: Vec<&str> = query.command.iter().map(String::as_str).collect();
     let mut end = Ok(0);
     match words.as_slice() {
@@ -132,6 +149,7 @@ async fn program(query: ExecQuery, mut input: mpsc::Receiver<ExecInput>, mut out
             let much = Bytes::from(vec![b'y'; 8 * 1024]);
             while output.send(ExecOutput::Stdout(much.clone())).await.is_ok() {}
         }
+        ["work"] => tokio::time::sleep(Duration::from_secs(3600)).await,
         ["break"] => end = Err("the connection to the command broke".to_owned()),
         other => panic!("{other:?}"),
     }
