@@ -90,8 +90,8 @@ test: setup ## all suites: what CI runs
 test-long: setup ## all suites, and the long ones
 	@tests/suites.sh check unit sim sdk engine e2e conformance-short spark matrix conformance endurance engine-docker properties sdk-java fuzz demo bench
 
-fuzz: ## mock-eci against made-up input: each target (or TARGETS='params …') for MINUTES=10; KEEP=1 renews the corpus
-	@MINUTES="$${MINUTES:-10}" mock-eci/fuzz/run.sh $(TARGETS)
+fuzz: ## mock-eci and the agent's streams against made-up input: each target (or TARGETS='params …') for MINUTES=10; KEEP=1 renews the corpus
+	@MINUTES="$${MINUTES:-10}" tests/fuzz.sh $(TARGETS)
 
 bench: ## the targets of the design as a table, and as JSON in target/bench/
 	tests/bench/run.sh

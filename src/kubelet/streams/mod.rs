@@ -14,6 +14,8 @@
 
 mod attach;
 pub mod exec;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod options;
 mod outcome;
 mod port_forward;

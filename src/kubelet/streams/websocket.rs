@@ -3,6 +3,8 @@
 //! API servers do not speak this to kubelets any more, but pass such clients on to them as they come.
 
 mod framing;
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzz;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -480,5 +480,7 @@ impl Reading {
     }
 }
 
+#[cfg(any(test, fuzzing))]
+pub(in crate::kubelet::streams) mod fuzz;
 #[cfg(test)]
 mod tests;

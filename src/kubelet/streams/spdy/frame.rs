@@ -11,7 +11,7 @@ use super::headers::{Deflater, Headers, Inflater, MAX_BLOCK};
 
 const VERSION: u16 = 3;
 /// Payload of a control frame at most; more than any of them needs.
-const MAX_CONTROL: usize = MAX_BLOCK + 16;
+pub(super) const MAX_CONTROL: usize = MAX_BLOCK + 16;
 /// Data is handed on in pieces of this many bytes at most, however large its frame is.
 pub(super) const MAX_PIECE: usize = 32 * 1024;
 

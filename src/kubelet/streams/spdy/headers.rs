@@ -71,7 +71,7 @@ impl Inflater {
     }
 }
 
-fn parse(mut block: &[u8]) -> Result<Headers, Malformed> {
+pub(super) fn parse(mut block: &[u8]) -> Result<Headers, Malformed> {
     let count = block.try_get_u32().map_err(|_| SHORT)?;
     if count > MAX_HEADERS {
         return Err(Malformed("too many headers"));

@@ -16,6 +16,8 @@
 pub(super) mod connection;
 mod dictionary;
 pub mod frame;
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzz;
 mod headers;
 
 pub use headers::Headers;
