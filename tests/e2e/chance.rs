@@ -53,6 +53,13 @@ impl Chance {
         self.rng.random_range(0..end)
     }
 
+    /// That many bytes.
+    pub fn bytes(&mut self, length: usize) -> Vec<u8> {
+        let mut bytes = vec![0; length];
+        self.rng.fill(&mut bytes[..]);
+        bytes
+    }
+
     /// A time of less than `end`.
     pub fn within(&mut self, end: Duration) -> Duration {
         Duration::from_micros(self.rng.random_range(0..end.as_micros().max(1) as u64))

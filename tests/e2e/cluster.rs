@@ -219,6 +219,7 @@ impl Cluster {
         blocking("kubectl", &["uncordon", NODE]);
         steer("DELETE", "faults", "");
         steer("POST", "rights", r#"{"list": true, "allow": ["*"]}"#);
+        steer("POST", "exec", r#"{"stdin-end": true}"#);
         steer("POST", "limits", r#"{"limits": "documented"}"#);
     }
 }

@@ -12,7 +12,7 @@ use crate::kubectl::{Said, run};
 use crate::namespace::{CONTAINER, Namespace, pod};
 
 /// What kubectl is told to speak to the API server. (That speaks SPDY to the agent either way.)
-const PROTOCOLS: [&str; 2] = [
+pub const PROTOCOLS: [&str; 2] = [
     "KUBECTL_REMOTE_COMMAND_WEBSOCKETS=true",
     "KUBECTL_REMOTE_COMMAND_WEBSOCKETS=false",
 ];

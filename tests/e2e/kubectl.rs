@@ -35,8 +35,29 @@ impl Said {
     }
 }
 
+/// What a program said, byte for byte.
+pub struct Raw {
+    /// Its exit code, unless a signal ended it.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub out: Vec<u8>,
+    /// Standard error.
+    pub err: String,
+}
+
 /// Runs a program with `input` on its standard input.
 pub async fn run(program: &str, arguments: &[&str], input: &str) -> Said {
+    let Raw { code, out, err } = raw(program, arguments, input.as_bytes()).await;
+    Said {
+        success: code == Some(0),
+        code,
+        out: String::from_utf8_lossy(&out).into_owned(),
+        err,
+    }
+}
+
+/// The same with bytes.
+pub async fn raw(program: &str, arguments: &[&str], input: &[u8]) -> Raw {
     let mut child = Command::new(program)
         .args(arguments)
         .stdin(Stdio::piped())
@@ -48,14 +69,13 @@ pub async fn run(program: &str, arguments: &[&str], input: &str) -> Said {
     let mut stdin = child.stdin.take().expect("piped");
     let feed = async move {
         // A program that does not read its input may end before it is written.
-        let _ = stdin.write_all(input.as_bytes()).await;
+        let _ = stdin.write_all(input).await;
     };
     let (output, ()) = tokio::join!(child.wait_with_output(), feed);
     let output = output.unwrap_or_else(|error| panic!("waiting for {program}: {error}"));
-    Said {
-        success: output.status.success(),
+    Raw {
         code: output.status.code(),
-        out: String::from_utf8_lossy(&output.stdout).into_owned(),
+        out: output.stdout,
         err: String::from_utf8_lossy(&output.stderr).into_owned(),
     }
 }

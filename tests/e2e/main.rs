@@ -20,6 +20,7 @@ mod chance;
 mod cloud;
 mod cluster;
 mod collection;
+mod containers;
 mod controllers;
 mod deletion;
 mod drain;

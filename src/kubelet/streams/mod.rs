@@ -10,6 +10,7 @@
 //! - Output is sent in order and in full before the end is told; exit codes arrive as kubectl expects them.
 //! - Memory per connection is bounded in bytes, both ways: who is slow slows the other side down.
 //! - When the client leaves, what was done for it ends, and so it does at the shutdown.
+//! - A command that ECI does not tell the end of its input is ended with a reason (`stdin_end`).
 //! - Commands and what they read and write are in no log.
 
 mod attach;
