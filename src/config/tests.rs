@@ -212,3 +212,29 @@ fn replicas_elect_one_only_when_told_so() {
     let errors = elect(&["--leader-elect"], "leader-elect-resource-name: No Name").expect_err("no name");
     assert!(errors.to_string().contains("--leader-elect-resource-name"), "{errors}");
 }
+
+#[test]
+fn burst_is_off_unless_told_so_and_caps_are_for_all() {
+    let config = Config::resolve(typed(&MINIMAL), "").expect("valid");
+    assert_eq!((config.burst, config.namespace_cap), (None, Cap::default()));
+    let file = "burst: true\nburst-policy: ecs_first\nburst-wait: 30s\nburst-profile: burst/profile\nnamespace-max-pods: 50\n\
+                namespace-max-vcpu: 1.5\n";
+    let config = Config::resolve(typed(&MINIMAL), file).expect("valid");
+    let burst = config.burst.expect("on");
+    assert_eq!(burst.policy, Some(Policy::EcsFirst));
+    assert_eq!(burst.wait, Duration::from_secs(30));
+    assert_eq!(
+        (burst.profile.namespace.as_str(), burst.profile.name.as_str()),
+        ("burst", "profile")
+    );
+    assert_eq!(config.namespace_cap.pods, Some(50));
+    assert_eq!(config.namespace_cap.cpu.map(|cpu| cpu.0), Some(1_500));
+    let wrong =
+        "burst: true\nburst-policy: anywhere\nburst-wait: soon\nburst-profile: profile\nnamespace-max-pods: many\n";
+    let errors = Config::resolve(typed(&MINIMAL), wrong)
+        .expect_err("four mistakes")
+        .to_string();
+    for key in ["burst-policy", "burst-wait", "burst-profile", "namespace-max-pods"] {
+        assert!(errors.contains(&format!("--{key} ")), "{key}: {errors}");
+    }
+}

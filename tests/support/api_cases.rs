@@ -21,6 +21,7 @@ macro_rules! each_case {
             a_patch_without_effect_makes_no_version,
             a_status_patch_for_another_uid_is_refused,
             a_spec_changes_only_where_it_may,
+            a_gated_pod_may_ask_more_of_nodes,
             a_grace_period_only_becomes_shorter,
             a_delete_for_another_uid_is_refused,
             what_never_ran_or_has_ended_goes_at_once,
@@ -169,6 +170,11 @@ impl Bed {
 
     async fn patch(&self, path: &str, patch: Value) -> Reply {
         self.send(Method::PATCH, path, "application/strategic-merge-patch+json", patch)
+            .await
+    }
+
+    async fn merge(&self, path: &str, patch: Value) -> Reply {
+        self.send(Method::PATCH, path, "application/merge-patch+json", patch)
             .await
     }
 
@@ -436,6 +442,38 @@ pub async fn a_spec_changes_only_where_it_may(bed: &Bed) {
         message.contains("pod updates may not change fields other than"),
         "{message}"
     );
+}
+
+pub async fn a_gated_pod_may_ask_more_of_nodes(bed: &Bed) {
+    let mut gated = pod("a");
+    gated["spec"]["schedulingGates"] = json!([{ "name": "example.com/a" }]);
+    gated["spec"]["nodeSelector"] = json!({ "disk": "ssd" });
+    bed.create("pods", gated).await.ok();
+    let path = bed.pod_path("a");
+    let other = json!({ "spec": { "nodeSelector": { "disk": "hdd" } } });
+    let refused = bed.merge(&path, other).await;
+    assert_eq!(refused.refusal().0, 422);
+    assert!(
+        refused
+            .refusal()
+            .2
+            .contains("only additions to spec.nodeSelector are allowed"),
+        "{refused:?}"
+    );
+    let shaped = json!({ "spec": {
+        "nodeSelector": { "type": "virtual-kubelet" },
+        "tolerations": [{ "key": "a", "operator": "Exists", "effect": "NoSchedule" }],
+        "schedulingGates": null,
+    } });
+    let seen = bed.merge(&path, shaped).await.ok();
+    assert_eq!(
+        seen["spec"]["nodeSelector"],
+        json!({ "disk": "ssd", "type": "virtual-kubelet" })
+    );
+    assert!(seen["spec"]["schedulingGates"].is_null());
+    // Without a gate it is as it is.
+    let more = json!({ "spec": { "nodeSelector": { "zone": "a" } } });
+    assert_eq!(bed.merge(&path, more).await.refusal().0, 422);
 }
 
 pub async fn a_grace_period_only_becomes_shorter(bed: &Bed) {

@@ -160,7 +160,7 @@ fn check_pod_spec(kind: &Kind, name: &str, old: &Value, new: &Value) -> Result<(
             .into_iter()
             .any(|(key, value)| new["nodeSelector"][key] != *value)
     {
-        let message = "Invalid value: only additions are allowed (no mutations or deletions)";
+        let message = "Invalid value: only additions to spec.nodeSelector are allowed (no mutations or deletions)";
         let field = "spec.nodeSelector";
         return Err(Refusal::invalid(kind, name, "FieldValueInvalid", field, message));
     }
