@@ -32,7 +32,7 @@ use super::policy::Policy;
 use super::queue::Queue;
 use super::scene::Scene;
 use super::waiting::{FIELDS, Step, UnscheduledPod, Waiting};
-use crate::caps::Caps;
+use crate::caps::{Caps, Wait};
 use crate::chain::chain;
 use crate::clock;
 use crate::metrics::{Gate, Metrics};
@@ -85,8 +85,8 @@ enum Turn {
     Moot,
     /// The pool would not take it.
     NotPossible(String),
-    /// No room under the cap; it would take this much.
-    Capped(String, MilliCpu),
+    /// No room under the cap, if there is something to say about that; it would take this much.
+    Capped(Option<String>, MilliCpu),
     /// The API server could not be asked, or refused.
     Failed(String),
 }
@@ -294,7 +294,9 @@ impl Overflow {
             let now = clock::now();
             let coming = pledges.on_their_way(&waiting.namespace, now, |uid| self.caps.knows(uid));
             if let Err(wait) = self.caps.has_room(&waiting.namespace, cpu, coming) {
-                return Turn::Capped(wait.to_string(), cpu);
+                // What is being counted is known in a moment.
+                let counting = matches!(wait, Wait::Counting { .. });
+                return Turn::Capped((!counting).then(|| wait.to_string()), cpu);
             }
             pledges.make(uid, &waiting.namespace, cpu, now);
         }
@@ -351,7 +353,9 @@ impl Overflow {
                 pods.queue.failed(uid, now);
             }
             Turn::Capped(note, cpu) => {
-                self.say(uid, waiting, Weight::Normal, TroubleKind::Cap.event_reason(), note);
+                if let Some(note) = note {
+                    self.say(uid, waiting, Weight::Normal, TroubleKind::Cap.event_reason(), note);
+                }
                 pods.sizes.insert(uid.clone(), cpu);
                 pods.queue.blocked(uid, now + LOOK_AGAIN);
             }

