@@ -6,7 +6,7 @@ SCRIPTS = $(shell git ls-files --cached --others --exclude-standard '*.sh' .ci/r
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup check unit properties sim matrix engine engine-docker e2e endurance kubectl conformance conformance-short sdk sdk-java spark test test-long fuzz bench bench-mock deny up down exec load demo
+.PHONY: help setup check unit properties sim matrix engine engine-docker e2e endurance kubectl kubelet-api conformance conformance-short sdk sdk-java spark test test-long fuzz bench bench-mock deny up down exec load demo
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,11 +15,12 @@ help: ## this list
 
 setup: ## install the system packages that the suites and the testbed need (Debian, root)
 	@$(TESTBED)/setup.sh
+	@$(TESTBED)/setup.sh worker
 
 check: ## formatting, lints, what crates may depend on, shell scripts
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
-	cargo clippy -p virtual-node --test e2e --locked -- -D warnings
+	cargo clippy -p virtual-node --test e2e --test kubelet-api --locked -- -D warnings
 	tests/purity.sh
 	@$(TESTBED)/setup.sh lint
 	shellcheck --exclude=SC2317 --external-sources --source-path=. $(SCRIPTS)
@@ -61,6 +62,13 @@ kubectl: ## kubectl's streams (exec, cp, attach, port-forward) with real contain
 	VN_BIN_DIR="$${CARGO_TARGET_DIR:-$(CURDIR)/target}/debug" $(TESTBED)/with-cluster.sh $@ control-plane,dns,engine,cloud,node \
 		cargo test --locked --no-fail-fast --offline -p virtual-node --test e2e -- --test-threads=3 containers::
 
+kubelet-api: ## each route of the kubelet API asked by each kind of client, beside a real kubelet's
+	cargo build --locked -p virtual-node -p mock-eci
+	cargo test --locked -p virtual-node --test kubelet-api --no-run
+	VN_RUNTIME=simulated VN_BIN_DIR="$${CARGO_TARGET_DIR:-$(CURDIR)/target}/debug" \
+		$(TESTBED)/with-cluster.sh $@ control-plane,worker,cloud,node \
+		cargo test --locked --no-fail-fast --offline -p virtual-node --test kubelet-api
+
 engine: ## mock-eci's real containers, on a container engine of their own
 	cargo test --locked -p mock-eci --features docker-tests --test docker --no-run
 	$(TESTBED)/with-cluster.sh engine engine env MOCK_ECI_TEST_NETWORK=eci \
@@ -91,10 +99,10 @@ spark: ## Spark WordCount as in the demo, while the agent is killed and moved; c
 	$(TESTBED)/demo/suite.sh
 
 test: setup ## all suites: what CI runs
-	@tests/suites.sh check unit sim sdk engine kubectl e2e conformance-short spark
+	@tests/suites.sh check unit sim sdk engine kubectl e2e kubelet-api conformance-short spark
 
 test-long: setup ## all suites, and the long ones
-	@tests/suites.sh check unit sim sdk engine kubectl e2e conformance-short spark matrix conformance endurance engine-docker properties sdk-java fuzz demo bench
+	@tests/suites.sh check unit sim sdk engine kubectl e2e kubelet-api conformance-short spark matrix conformance endurance engine-docker properties sdk-java fuzz demo bench
 
 fuzz: ## mock-eci and the agent's streams against made-up input: each target (or TARGETS='params …') for MINUTES=10; KEEP=1 renews the corpus
 	@MINUTES="$${MINUTES:-10}" tests/fuzz.sh $(TARGETS)

@@ -7,6 +7,7 @@ use anyhow::{Context as _, anyhow};
 use eci::clock::SystemClock;
 use eci::credentials::{Chain, Environment};
 use eci::{Action, Client, ClientConfig, Limits, Outcome, ReqwestTransport};
+use futures::future::join_all;
 use provider::mapping;
 use provider::pricing::PriceList;
 use provider::units::MilliCpu;
@@ -52,7 +53,20 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
         result
     };
     let serving = async { serving.await.context("serving metrics") };
-    tokio::try_join!(working, serving)?;
+    let certificates = async { shutdown.race(keep_certificates(&config)).await.unwrap_or(Ok(())) };
+    tokio::try_join!(working, serving, certificates)?;
+    Ok(())
+}
+
+/// Looks after the kubelet APIs' certificates, whether this replica leads or not.
+async fn keep_certificates(config: &Config) -> anyhow::Result<()> {
+    let connection = kube_client::config(config.kubeconfig.as_deref()).await?;
+    let mut keeping = Vec::new();
+    for node in &config.nodes {
+        let client = kube_client::client(&connection, config.impersonate_node.then_some(node.name.as_str()))?;
+        keeping.push(kubelet::keep_certificate(config, node, client));
+    }
+    join_all(keeping).await;
     Ok(())
 }
 
@@ -166,7 +180,11 @@ async fn start_burst(
     Ok(())
 }
 
-fn eci_client(config: &Config, metrics: &Metrics) -> anyhow::Result<Client> {
+/// The client of ECI that these settings describe.
+///
+/// # Errors
+/// A setting or a file cannot be used.
+pub(crate) fn eci_client(config: &Config, metrics: &Metrics) -> anyhow::Result<Client> {
     let limits = match &config.eci_limits {
         EciLimits::Documented => Limits::Documented,
         EciLimits::None => Limits::None,

@@ -6,7 +6,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// A Kubernetes virtual node that runs its pods as container groups of Alibaba Cloud ECI.
 #[derive(Debug, Parser)]
@@ -25,6 +25,11 @@ pub enum Command {
     /// Credentials of ECI come from the environment (ALIBABA_CLOUD_ACCESS_KEY_ID, ALIBABA_CLOUD_ACCESS_KEY_SECRET) or the
     /// other sources of Alibaba Cloud's default chain, never from a flag.
     Run(Box<RunArgs>),
+    /// Check that all is there that the agent needs, and say what to do where it is not
+    ///
+    /// Takes the settings of `run`; run it where the agent runs. It changes nothing and prints no secret. The exit code is 0 when
+    /// all is well, 1 when something should be looked at, 2 when something does not work.
+    Check(Box<CheckArgs>),
     /// Run the relay: forward TCP 443 to the API server and port 53 to the cluster's DNS, for container groups that
     /// cannot reach service addresses
     Relay(Box<RelayArgs>),
@@ -107,7 +112,18 @@ pub struct RunArgs {
     #[arg(long, env = "VIRTUAL_NODE_METRICS_LISTEN", value_name = "IP:PORT")]
     pub metrics_listen: Option<String>,
 
-    /// Serving certificate of the kubelet API, PEM [default: requested from the cluster by a CertificateSigningRequest]
+    /// Where the serving certificate of the kubelet API comes from [default: files with --tls-cert-file, else request]
+    ///
+    /// `request` makes a CertificateSigningRequest, which an administrator approves (`virtual-node check` prints the command).
+    /// `self-signed` is for API servers without --kubelet-certificate-authority, which verify no kubelet's certificate.
+    #[arg(
+        long,
+        env = "VIRTUAL_NODE_SERVING_CERTIFICATE",
+        value_name = "files|request|self-signed"
+    )]
+    pub serving_certificate: Option<String>,
+
+    /// Serving certificate of the kubelet API, PEM; read again when it changes
     #[arg(long, env = "VIRTUAL_NODE_TLS_CERT_FILE", value_name = "FILE")]
     pub tls_cert_file: Option<String>,
 
@@ -115,7 +131,7 @@ pub struct RunArgs {
     #[arg(long, env = "VIRTUAL_NODE_TLS_PRIVATE_KEY_FILE", value_name = "FILE")]
     pub tls_private_key_file: Option<String>,
 
-    /// Where a serving certificate requested from the cluster is kept [default: /var/lib/virtual-node/pki]
+    /// Where a serving certificate that is not from files is kept [default: /var/lib/virtual-node/pki]
     #[arg(long, env = "VIRTUAL_NODE_CERT_DIR", value_name = "DIRECTORY")]
     pub cert_dir: Option<String>,
 
@@ -219,6 +235,28 @@ pub struct RunArgs {
     /// How logs are written.
     #[command(flatten)]
     pub log: LogArgs,
+}
+
+/// Settings of `virtual-node check`.
+#[derive(Args, Clone, Debug)]
+pub struct CheckArgs {
+    /// The agent's settings.
+    #[command(flatten)]
+    pub run: RunArgs,
+
+    /// Form of what is found
+    #[arg(long, short, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+/// Form of what `virtual-node check` finds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// A line for each finding.
+    #[default]
+    Text,
+    /// An object with `result` and `checks`.
+    Json,
 }
 
 /// Settings of `virtual-node relay`.

@@ -60,9 +60,9 @@ pub struct Config {
     pub eci_limits: EciLimits,
     /// Where `/metrics`, `/healthz` and `/readyz` are served.
     pub metrics_listen: SocketAddr,
-    /// Serving certificate of the kubelet API; `None` = requested from the cluster.
-    pub tls: Option<ServingFiles>,
-    /// Where a requested serving certificate is kept.
+    /// Where the serving certificate of the kubelet API comes from.
+    pub serving: ServingCertificate,
+    /// Where a serving certificate that the agent looks after itself is kept.
     pub cert_dir: PathBuf,
     /// CA of the client certificates the kubelet API accepts; `None` = bearer tokens only.
     pub client_ca_file: Option<PathBuf>,
@@ -136,6 +136,17 @@ pub enum EciLimits {
     None,
     /// As a file says.
     File(PathBuf),
+}
+
+/// Where the serving certificate of the kubelet API comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServingCertificate {
+    /// Files of the administrator's.
+    Files(ServingFiles),
+    /// Requested from the cluster, where somebody approves it.
+    Request,
+    /// Signed by the agent itself, for API servers that do not verify kubelets' certificates.
+    SelfSigned,
 }
 
 /// A serving certificate on disk.
@@ -263,6 +274,7 @@ impl Config {
             cluster_id,
             eci_limits,
             metrics_listen,
+            serving_certificate,
             tls_cert_file,
             tls_private_key_file,
             cert_dir,
@@ -321,15 +333,7 @@ impl Config {
         let metrics_listen = r
             .parsed("metrics-listen", metrics_listen, parse_socket)
             .unwrap_or(DEFAULT_METRICS_LISTEN);
-        let tls = match (
-            r.path("tls-cert-file", tls_cert_file),
-            r.path("tls-private-key-file", tls_private_key_file),
-        ) {
-            (None, None) => None,
-            (Some(cert), Some(key)) => Some(ServingFiles { cert, key }),
-            (Some(_), None) => r.fail("tls-private-key-file", "is needed together with --tls-cert-file"),
-            (None, Some(_)) => r.fail("tls-cert-file", "is needed together with --tls-private-key-file"),
-        };
+        let serving = r.serving_certificate(serving_certificate, tls_cert_file, tls_private_key_file);
         let cert_dir = r
             .path("cert-dir", cert_dir)
             .unwrap_or_else(|| PathBuf::from(DEFAULT_CERT_DIR));
@@ -387,7 +391,7 @@ impl Config {
             cluster_id,
             eci_limits,
             metrics_listen,
-            tls,
+            serving,
             cert_dir,
             client_ca_file,
             service_vips,

@@ -16,6 +16,7 @@ pub mod args;
 pub mod burst;
 pub mod caps;
 pub mod chain;
+pub mod check;
 pub mod clock;
 pub mod cluster;
 pub mod config;

@@ -4,12 +4,12 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use virtual_node::args::{Cli, Command};
+use virtual_node::args::{Cli, Command, Output};
 use virtual_node::chain::chain;
 use virtual_node::config::{Config, ConfigErrors, RelayConfig};
 use virtual_node::node::KUBERNETES_VERSION;
 use virtual_node::shutdown::Shutdown;
-use virtual_node::{agent, relay, telemetry};
+use virtual_node::{agent, check, relay, telemetry};
 
 /// As for a command line that cannot be parsed.
 const WRONG_SETTINGS: u8 = 2;
@@ -21,7 +21,7 @@ async fn main() -> ExitCode {
     // One crypto provider for all of the process; the first use of TLS panics without it.
     let _ = rustls::crypto::ring::default_provider().install_default();
     match run(Cli::parse()).await {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             // Not as a log line: logging may not be set up, and this is the one thing to be read.
             let _ = writeln!(io::stderr(), "virtual-node: {}", chain(error.as_ref()));
@@ -34,17 +34,27 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(cli: Cli) -> anyhow::Result<()> {
+async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Run(args) => {
             let config = Config::load(*args)?;
             telemetry::init(&config.log);
-            agent::run(config, Shutdown::on_signals()?).await
+            agent::run(config, Shutdown::on_signals()?).await?;
+        }
+        Command::Check(args) => {
+            let output = args.output;
+            let report = check::run(*args).await;
+            let text = match output {
+                Output::Text => report.text(),
+                Output::Json => format!("{}\n", serde_json::to_string_pretty(&report)?),
+            };
+            write!(io::stdout(), "{text}")?;
+            return Ok(ExitCode::from(report.exit_code()));
         }
         Command::Relay(args) => {
             let config = RelayConfig::resolve(*args)?;
             telemetry::init(&config.log);
-            relay::run(config, Shutdown::on_signals()?).await
+            relay::run(config, Shutdown::on_signals()?).await?;
         }
         Command::Version => {
             let version = env!("CARGO_PKG_VERSION");
@@ -52,7 +62,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
                 io::stdout(),
                 "virtual-node {version} (Kubernetes {KUBERNETES_VERSION}, ECI 2018-08-08)"
             )?;
-            Ok(())
         }
     }
+    Ok(ExitCode::SUCCESS)
 }

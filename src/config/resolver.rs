@@ -12,7 +12,7 @@ use super::parse::{
     check_node_name, parse_bool, parse_host_port, parse_ip, parse_list, parse_log_format, parse_object_name,
     parse_qualified_name, parse_socket, parse_wait, scalar_text, zone_of,
 };
-use super::{BurstConfig, ConfigErrors, ElectionConfig, NodeConfig, ServiceVips};
+use super::{BurstConfig, ConfigErrors, ElectionConfig, NodeConfig, ServiceVips, ServingCertificate, ServingFiles};
 use crate::args::LogArgs;
 use crate::burst::policy::Policy;
 use crate::burst::scene::ProfileName;
@@ -166,6 +166,39 @@ impl Resolver {
                 })
                 .unwrap_or(default.directives),
         }
+    }
+
+    pub(super) fn serving_certificate(
+        &mut self,
+        mode: Option<String>,
+        cert: Option<String>,
+        key: Option<String>,
+    ) -> ServingCertificate {
+        let mode = self.text("serving-certificate", mode);
+        let files = match (self.path("tls-cert-file", cert), self.path("tls-private-key-file", key)) {
+            (None, None) => None,
+            (Some(cert), Some(key)) => Some(ServingFiles { cert, key }),
+            (Some(_), None) => return self.unserved("tls-private-key-file", "is needed together with --tls-cert-file"),
+            (None, Some(_)) => return self.unserved("tls-cert-file", "is needed together with --tls-private-key-file"),
+        };
+        match (mode.as_deref(), files) {
+            (None | Some("files"), Some(files)) => ServingCertificate::Files(files),
+            (Some("files"), None) => self.unserved("tls-cert-file", "is needed with --serving-certificate files"),
+            (None | Some("request"), None) => ServingCertificate::Request,
+            (Some("self-signed"), None) => ServingCertificate::SelfSigned,
+            (Some(mode @ ("request" | "self-signed")), Some(_)) => {
+                let what = format!("is `{mode}`, but --tls-cert-file names one: one of the two is too many");
+                self.unserved("serving-certificate", &what)
+            }
+            (Some(other), _) => {
+                let what = format!("is `{other}`: it must be files, request or self-signed");
+                self.unserved("serving-certificate", &what)
+            }
+        }
+    }
+
+    fn unserved(&mut self, key: &str, what: &str) -> ServingCertificate {
+        self.fail(key, what).unwrap_or(ServingCertificate::Request)
     }
 
     pub(super) fn service_vips(

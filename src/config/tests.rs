@@ -79,6 +79,50 @@ fn all_mistakes_are_reported_at_once_and_name_their_sources() {
 }
 
 #[test]
+fn a_serving_certificate_comes_from_one_place() {
+    let of = |more: &[&str]| {
+        let all: Vec<&str> = MINIMAL.iter().chain(more).copied().collect();
+        Config::resolve(typed(&all), "").map(|config| config.serving)
+    };
+    let files = ["--tls-cert-file", "c", "--tls-private-key-file", "k"];
+    let given = ServingCertificate::Files(ServingFiles {
+        cert: "c".into(),
+        key: "k".into(),
+    });
+    assert_eq!(of(&[]), Ok(ServingCertificate::Request));
+    assert_eq!(of(&files), Ok(given));
+    assert_eq!(
+        of(&["--serving-certificate", "request"]),
+        Ok(ServingCertificate::Request)
+    );
+    assert_eq!(
+        of(&["--serving-certificate", "self-signed"]),
+        Ok(ServingCertificate::SelfSigned)
+    );
+    for (wrong, word) in [
+        (&["--serving-certificate", "files"][..], "--tls-cert-file"),
+        (
+            &["--serving-certificate", "none"],
+            "must be files, request or self-signed",
+        ),
+        (
+            &[
+                "--serving-certificate",
+                "request",
+                "--tls-cert-file",
+                "c",
+                "--tls-private-key-file",
+                "k",
+            ],
+            "too many",
+        ),
+    ] {
+        let error = of(wrong).expect_err("wrong").to_string();
+        assert!(error.contains(word), "{error}");
+    }
+}
+
+#[test]
 fn a_flag_beats_the_file() {
     let file = "region: cn-shanghai\nsecurity-group-id: sg-of-file\nimpersonate-node: true\ncluster-dns: [10.0.0.10, 10.0.0.11]\n";
     let mut args = typed(&MINIMAL);

@@ -1,8 +1,8 @@
 //! The kubelet API: what `kubectl logs`, `exec`, `attach` and `port-forward` reach by way of the API server.
 //!
 //! ```text
-//! TCP ──► server (TLS, connections) ──► auth (who, and may they) ──► routes ─┬─► logs::stream ──► ECI
-//!                                                                            └─► streams ───────► ECI, pods
+//! TCP ──► server (TLS, connections) ──► paths ──► auth (who, may they) ──► routes ─┬─► logs::stream ──► ECI
+//!                                                                                  └─► streams ───────► ECI, pods
 //! ```
 //!
 //! Status codes and error bodies are a real kubelet's, route by route: the API server and its clients read them.
@@ -11,39 +11,52 @@ pub mod auth;
 mod certificate;
 pub mod logs;
 pub mod lookup;
+pub(crate) mod probe;
 mod routes;
 mod server;
 pub mod streams;
 pub mod tls;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use tokio::sync::watch;
 
+pub(crate) use certificate::{SIGNER, Serving, approve_command};
 pub use logs::budget::LogBudget;
 pub use lookup::{ContainerEntry, ContainerRun, PodEntry, PodLookup};
 pub use routes::KubeletApi;
 pub use server::serve;
 
-use crate::config::{Config, NodeConfig, ServingFiles};
+use crate::config::{Config, NodeConfig, ServingCertificate, ServingFiles};
 use crate::metrics::Metrics;
 use crate::net::listen;
 use crate::shutdown::Shutdown;
 use auth::Auth;
-use certificate::Subject;
+use certificate::{Issuer, Subject};
 use logs::source::EciLogs;
 use logs::stream::LogAccess;
 use streams::Streams;
 use streams::exec::EciCommands;
-use tls::{Tls, TlsFiles};
+use tls::TlsFiles;
 
-/// Where the serving certificate comes from.
-enum Certificate {
-    /// From files of the administrator.
-    Given(watch::Receiver<Tls>),
-    /// From the cluster, into these files.
-    Requested(TlsFiles),
+/// Looks after the serving certificate of `node`, if the agent is to; without end. A replica that waits for its turn does so
+/// too: it has an address of its own, and whoever approves its request need not be awake when its turn comes.
+pub async fn keep_certificate(config: &Config, node: &NodeConfig, client: kube::Client) {
+    let issuer = match &config.serving {
+        ServingCertificate::Files(_) => return,
+        ServingCertificate::Request => Issuer::Cluster(client),
+        ServingCertificate::SelfSigned => Issuer::Itself,
+    };
+    let subject = Subject {
+        node: node.name.clone(),
+        node_ip: node.node_ip,
+    };
+    certificate::keep(issuer, subject, certificate_file(config, node)).await;
+}
+
+fn certificate_file(config: &Config, node: &NodeConfig) -> PathBuf {
+    config.cert_dir.join(format!("{}.pem", node.name))
 }
 
 /// Opens the kubelet API of `node` and returns what serves it until the shutdown.
@@ -74,27 +87,20 @@ pub async fn start(
     }
     let listener = listen(node.kubelet_listen)
         .with_context(|| format!("cannot listen on {} for the kubelet API", node.kubelet_listen))?;
-    let certificate = match &config.tls {
-        Some(ServingFiles { cert, key }) => {
+    let (files, given) = match &config.serving {
+        ServingCertificate::Files(ServingFiles { cert, key }) => {
             let files = TlsFiles {
                 cert: cert.clone(),
                 key: key.clone(),
                 client_ca,
             };
-            Certificate::Given(tls::follow_files(files, metrics.clone())?)
+            let given = tls::follow_files(files.clone(), metrics.clone())?;
+            (files, Some(given))
         }
-        None => {
-            let file = |extension| config.cert_dir.join(format!("{}.{extension}", node.name));
-            Certificate::Requested(TlsFiles {
-                cert: file("crt"),
-                key: file("key"),
-                client_ca,
-            })
+        ServingCertificate::Request | ServingCertificate::SelfSigned => {
+            let file = certificate_file(config, node);
+            (certificate::files(&file, client_ca.as_deref()), None)
         }
-    };
-    let subject = Subject {
-        node: node.name.clone(),
-        node_ip: node.node_ip,
     };
     let commands = Arc::new(EciCommands(eci.clone()));
     let logs = LogAccess {
@@ -112,25 +118,14 @@ pub async fn start(
     };
     let (name, listen, shutdown) = (node.name.clone(), node.kubelet_listen, shutdown.clone());
     Ok(async move {
-        match certificate {
-            Certificate::Given(tls) => {
-                tracing::info!(node = name, %listen, "kubelet API open");
-                serve(listener, tls, api, shutdown).await;
-            }
-            Certificate::Requested(files) => {
-                let keeping = certificate::keep(client, subject, files.clone());
-                let serving = async {
-                    if let Some(tls) = server::refuse_until_ready(&listener, &files, &api.metrics, &shutdown).await {
-                        tracing::info!(node = name, %listen, "kubelet API open");
-                        serve(listener, tls, api, shutdown.clone()).await;
-                    }
-                };
-                // Requesting never ends by itself; serving ends with the shutdown.
-                tokio::select! {
-                    () = keeping => {}
-                    () = serving => {}
-                }
-            }
+        let tls = match given {
+            Some(tls) => Some(tls),
+            // One that is being kept comes when it comes.
+            None => server::refuse_until_ready(&listener, &files, &api.metrics, &shutdown).await,
+        };
+        if let Some(tls) = tls {
+            tracing::info!(node = name, %listen, "kubelet API open");
+            serve(listener, tls, api, shutdown).await;
         }
     })
 }

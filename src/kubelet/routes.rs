@@ -14,6 +14,7 @@ use axum::extract::{Path, RawQuery, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use bytes::Bytes;
 use futures::{Stream, StreamExt as _, stream};
 use serde_json::Value;
 
@@ -75,9 +76,27 @@ async fn container_logs(
         Ok(target) => target,
         Err(response) => return plain(response.0, response.1),
     };
+    if let Some(stream) = options.one_stream {
+        // ECI does not tell one from the other. So says a kubelet that is not to.
+        let text = format!(
+            "unable to return the given log stream: {stream:?}. Please enable PodLogsQuerySplitStreams feature gate in kubelet"
+        );
+        return plain(400, text);
+    }
+    let (follow, shutdown) = (options.follow, api.streams.shutdown().clone());
     match LogStream::open(api.logs, target, options).await {
         Ok(stream) => {
-            let mut response = Response::new(Body::from_stream(stream.into_stream().chain(end_apart())));
+            let lines = stream.into_stream();
+            let body = if follow {
+                let (end, stopped) = (shutdown.clone(), shutdown);
+                let end = async move { end.triggered().await };
+                let notice = stream::once(async move { stopped.is_triggered().then(|| Ok(STOP_NOTICE)) });
+                let notice = notice.filter_map(ready);
+                Body::from_stream(lines.take_until(end).chain(notice).chain(end_apart()))
+            } else {
+                Body::from_stream(lines.chain(end_apart()))
+            };
+            let mut response = Response::new(body);
             let text = HeaderValue::from_static("text/plain");
             response.headers_mut().insert(header::CONTENT_TYPE, text);
             response
@@ -92,6 +111,10 @@ async fn container_logs(
         }
     }
 }
+
+/// The last line of a log that is followed when the agent is stopped.
+const STOP_NOTICE: Bytes =
+    Bytes::from_static(b"[virtual-node: the agent of this node is being stopped; the container goes on]\n");
 
 /// Nothing, a moment later: the end of a body is then not sent together with its last piece. API servers that pass a log on
 /// over a WebSocket lose a piece that they read together with the end.

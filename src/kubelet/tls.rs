@@ -130,6 +130,14 @@ impl TlsFiles {
         })
     }
 
+    /// Whether the files can be used.
+    ///
+    /// # Errors
+    /// Why they cannot.
+    pub fn check(&self) -> Result<(), TlsError> {
+        self.tls(&self.contents()?).map(drop)
+    }
+
     fn tls(&self, contents: &Contents) -> Result<Tls, TlsError> {
         let malformed = |path: &Path, what| {
             let path = path.to_owned();

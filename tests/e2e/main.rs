@@ -19,6 +19,7 @@ mod api_server;
 mod burst;
 mod caller;
 mod chance;
+mod check;
 mod cloud;
 mod cluster;
 mod collection;

@@ -4,7 +4,7 @@
 #
 #   setup.sh           what the testbed and the suites need
 #   setup.sh lint      what `make check` needs
-#   setup.sh worker    what a real worker (ECS=1) needs besides
+#   setup.sh worker    what a real worker (ECS=1, make kubelet-api) needs besides
 #   setup.sh check     as without an argument, but installs nothing
 set -euo pipefail
 TESTBED=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)

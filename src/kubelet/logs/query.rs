@@ -19,6 +19,8 @@ pub struct LogOptions {
     pub tail_lines: Option<i64>,
     /// At most so many bytes.
     pub limit_bytes: Option<i64>,
+    /// One of the two outputs alone, `Stdout` or `Stderr`.
+    pub one_stream: Option<&'static str>,
 }
 
 /// A query that is refused.
@@ -65,6 +67,12 @@ impl LogOptions {
             Some("all") => None,
             Some(_) => number("tail")?,
         };
+        let one_stream = match value("stream") {
+            None | Some("" | "All") => Ok(None),
+            Some("Stdout") => Ok(Some("Stdout")),
+            Some("Stderr") => Ok(Some("Stderr")),
+            Some(_) => Err(QueryError::Invalid),
+        };
         let options = Self {
             follow: flag("follow"),
             previous: flag("previous"),
@@ -73,14 +81,12 @@ impl LogOptions {
             since_time: time("sinceTime")?,
             tail_lines,
             limit_bytes: number("limitBytes")?,
+            one_stream: one_stream?,
         };
-        // ECI does not tell standard output from standard error, so only both together can be had.
-        let one_stream = value("stream").is_some_and(|stream| !stream.is_empty() && stream != "All");
         let invalid = options.tail_lines.is_some_and(|n| n < 0)
             || options.limit_bytes.is_some_and(|n| n < 1)
             || options.since_seconds.is_some_and(|n| n < 1)
-            || (options.since_seconds.is_some() && options.since_time.is_some())
-            || one_stream;
+            || (options.since_seconds.is_some() && options.since_time.is_some());
         if invalid { Err(QueryError::Invalid) } else { Ok(options) }
     }
 
@@ -144,7 +150,7 @@ mod tests {
             assert_eq!(LogOptions::parse(query), Err(QueryError::Undecodable), "{query}");
         }
         let both = "sinceSeconds=1&sinceTime=2026-01-02T03:04:05Z";
-        for query in ["tailLines=-1", "limitBytes=0", "sinceSeconds=0", "stream=Stderr", both] {
+        for query in ["tailLines=-1", "limitBytes=0", "sinceSeconds=0", "stream=Both", both] {
             assert_eq!(LogOptions::parse(query), Err(QueryError::Invalid), "{query}");
         }
         assert!(LogOptions::parse("tailLines=0&stream=All").is_ok());

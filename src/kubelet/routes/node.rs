@@ -2,6 +2,7 @@
 
 use axum::Router;
 use axum::extract::{Path, RawQuery, State};
+use axum::http::header;
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, post};
 
@@ -14,6 +15,8 @@ pub(super) fn routes() -> Router<KubeletApi> {
         .route("/healthz/ping", get(|| async { "ok" }))
         .route("/healthz/log", get(|| async { "ok" }))
         .route("/healthz/syncloop", get(|| async { "ok" }))
+        .route("/metrics/probes", get(|| async { figures("") }))
+        .route("/metrics/slis", get(|| async { figures(SLIS) }))
         .route("/configz", get(configz))
         .route("/checkpoint/{namespace}/{pod}/{container}", post(checkpoint))
         // As a kubelet answers whose configuration says so: there are no files of a machine, and no runtime of Go's.
@@ -25,6 +28,23 @@ pub(super) fn routes() -> Router<KubeletApi> {
             "/debug/flags/v",
             get(|| async { refused(405, "flags endpoint is disabled.\n") }),
         )
+}
+
+/// The checks of `/healthz`, as Prometheus reads them.
+const SLIS: &str = "# HELP kubernetes_healthcheck [STABLE] This metric records the result of a single healthcheck.
+# TYPE kubernetes_healthcheck gauge
+kubernetes_healthcheck{name=\"log\",type=\"healthz\"} 1
+kubernetes_healthcheck{name=\"ping\",type=\"healthz\"} 1
+kubernetes_healthcheck{name=\"syncloop\",type=\"healthz\"} 1
+";
+
+/// Of probes there are none: ECI makes them and does not count.
+fn figures(text: &'static str) -> Response {
+    (
+        [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
+        text,
+    )
+        .into_response()
 }
 
 async fn no_logs() -> Response {

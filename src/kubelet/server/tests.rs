@@ -379,18 +379,21 @@ async fn a_client_that_goes_away_costs_no_more_calls() {
 mod streams;
 
 #[tokio::test]
-async fn the_shutdown_cuts_followed_logs() {
+async fn the_shutdown_ends_followed_logs_in_order_and_lets_nobody_in() {
     let testee = Testee::start().await;
-    let mut response = testee
-        .api_server()
-        .get(format!("{}{LOGS}?follow=true", testee.url))
-        .send()
-        .await
-        .expect("answers");
+    let client = testee.api_server();
+    let follow = client.get(format!("{}{LOGS}?follow=true", testee.url)).send();
+    let mut response = follow.await.expect("answers");
     response.chunk().await.expect("a chunk");
+    // One that says nothing must not hold the others up.
+    let address = testee.url.strip_prefix("https://").expect("a URL");
+    let _silent = TcpStream::connect(address).await.expect("connects");
     testee.shutdown.trigger();
+    let rest = response.text().await.expect("an end in order");
+    assert!(rest.contains("the agent of this node is being stopped"), "{rest}");
     timeout(Duration::from_secs(10), testee.serving)
         .await
         .expect("ends")
         .expect("no panic");
+    TcpStream::connect(address).await.expect_err("nobody listens");
 }

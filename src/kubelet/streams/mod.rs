@@ -14,6 +14,7 @@
 //! - Commands and what they read and write are in no log.
 
 mod attach;
+mod ending;
 pub mod exec;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
@@ -101,11 +102,23 @@ impl Streams {
         })
     }
 
-    /// Runs a session until it is over or the shutdown begins.
+    /// The shutdown of the agent.
+    pub(super) fn shutdown(&self) -> &Shutdown {
+        &self.shutdown
+    }
+
+    /// Runs a session until it is over. When the shutdown begins, it ends by itself and soon, or is ended.
     fn spawn(&self, place: Place, session: impl Future<Output = ()> + Send + 'static) {
         let shutdown = self.shutdown.clone();
         self.tasks.spawn(async move {
-            shutdown.race(session).await;
+            let farewell = async {
+                shutdown.triggered().await;
+                tokio::time::sleep(ending::FAREWELL).await;
+            };
+            tokio::select! {
+                () = session => {}
+                () = farewell => {}
+            }
             drop(place);
         });
     }

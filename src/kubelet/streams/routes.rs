@@ -9,6 +9,7 @@ use provider::command::fit;
 
 use eci::ExecQuery;
 
+use super::ending::UntilShutdown;
 use super::options::{NO_STREAMS, Refusal, RemoteCommand, StreamOptions, values};
 use super::remote::spdy_session;
 use super::session::Session;
@@ -116,9 +117,12 @@ async fn exec_route(
         tty: options.tty,
         stdin: options.stdin,
     };
-    let commands = streams.commands.clone();
+    let commands = UntilShutdown {
+        commands: streams.commands.clone(),
+        shutdown: streams.shutdown.clone(),
+    };
     remote_command(&streams, "exec", request, options, |session| async move {
-        exec::serve(&*commands, query, session).await;
+        exec::serve(&commands, query, session).await;
     })
 }
 
@@ -156,9 +160,9 @@ async fn attach_route(
     if options.stdin {
         return Err(Refusal::status(400, "BadRequest", attach::NO_INPUT));
     }
-    let logs = streams.logs.clone();
+    let (logs, shutdown) = (streams.logs.clone(), streams.shutdown.clone());
     remote_command(&streams, "attach", request, options, |session| {
-        attach::serve(logs, run, session)
+        attach::serve(logs, run, session, shutdown)
     })
 }
 
@@ -193,12 +197,17 @@ async fn port_forward_route(
     let agreed = agree(&mut request, &port_forward::VERSIONS, &PORT_FORWARD)?;
     let place = streams.place("portForward").ok_or_else(full)?;
     let (upgrade, spoken) = (agreed.upgrade, agreed.spoken);
+    let shutdown = streams.shutdown.clone();
     streams.spawn(place, async move {
         let Some(io) = connection(upgrade).await else { return };
-        match spoken {
-            Spoken::Spdy(()) => port_forward::serve_spdy(io, pod).await,
-            Spoken::WebSocket(framing) => port_forward::serve_websocket(io, framing, ports, pod).await,
-        }
+        let forwarding = async {
+            match spoken {
+                Spoken::Spdy(()) => port_forward::serve_spdy(io, pod).await,
+                Spoken::WebSocket(framing) => port_forward::serve_websocket(io, framing, ports, pod).await,
+            }
+        };
+        // There is no way to give a reason.
+        shutdown.race(forwarding).await;
     });
     Ok(agreed.response)
 }

@@ -2,8 +2,10 @@
 
 use bytes::Bytes;
 use futures::stream::BoxStream;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::ending::FAREWELL;
 use super::outcome::Outcome;
 use super::size::TerminalSize;
 use super::spdy::connection::{Connection, StreamWriter};
@@ -75,6 +77,13 @@ pub(super) enum EndKind {
 impl Session {
     /// Tells the client how it ended, after all output, and closes the connection. Without it, it is just closed.
     pub(super) async fn finish(self, outcome: &Outcome) {
+        let gone = self.end.gone.clone();
+        self.tell(outcome).await;
+        // What was said is on its way then; the process may end with this.
+        let _ = timeout(FAREWELL, gone.cancelled()).await;
+    }
+
+    async fn tell(self, outcome: &Outcome) {
         for output in [self.stdout, self.stderr].into_iter().flatten() {
             output.finish();
         }

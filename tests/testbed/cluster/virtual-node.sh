@@ -61,9 +61,12 @@ start_agent() {
 		--node-name "$NODE_NAME" --kubeconfig "$STATE/kubeconfigs/agent" --cluster-id testbed
 		--eci-endpoint "$MOCK_ECI_URL" --region "$REGION" --vswitch-ids vsw-1 --security-group-id sg-1
 		--node-ip "$ip" --kubelet-listen "$ip:10250" --metrics-listen "$AGENT_METRICS"
-		--tls-cert-file "$PKI/agent-serving.crt" --tls-private-key-file "$PKI/agent-serving.key"
 		--client-ca-file "$PKI/ca.crt" --cluster-domain "$CLUSTER_DOMAIN" --eci-limits "${VN_ECI_LIMITS:-documented}"
 	)
+	case ${VN_SERVING_CERTIFICATE:-files} in
+	files) flags+=(--tls-cert-file "$PKI/agent-serving.crt" --tls-private-key-file "$PKI/agent-serving.key") ;;
+	*) flags+=(--serving-certificate "$VN_SERVING_CERTIFICATE" --cert-dir "$STATE/agent-pki") ;;
+	esac
 	if is_external; then
 		flags+=(--service-vips routed)
 		[[ -z ${VN_CLUSTER_DNS-} ]] || flags+=(--cluster-dns "$VN_CLUSTER_DNS")

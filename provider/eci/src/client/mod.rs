@@ -119,17 +119,8 @@ impl Client {
     /// `AlreadyAccepted`: there is one, or soon will be. `DryRunOk` cannot occur.
     pub async fn create_container_group(&self, request: &CreateContainerGroup) -> Result<Created, Error> {
         const ACTION: Action = Action::CreateContainerGroup;
-        let body = if request.region_id.is_empty() {
-            let request = CreateContainerGroup {
-                region_id: self.region.as_ref().to_owned(),
-                ..request.clone()
-            };
-            params::create_form(&request)
-        } else {
-            params::create_form(request)
-        };
         let answer = self
-            .call(ACTION, body, |message| scrub::parameters(message, request))
+            .call(ACTION, self.create_body(request), |message| scrub::parameters(message, request))
             .await?;
         let CreateAnswer {
             request_id,
@@ -145,6 +136,39 @@ impl Client {
             );
         }
         Ok(Created { id, request_id })
+    }
+
+    /// Asks whether ECI would create such a group: names and rights are checked, and nothing is created.
+    ///
+    /// # Errors
+    /// What a create would fail with, except for stock, of which nothing is said.
+    pub async fn dry_run(&self, request: &CreateContainerGroup) -> Result<(), Error> {
+        const ACTION: Action = Action::CreateContainerGroup;
+        let body = format!("{}&DryRun=true", self.create_body(request));
+        let answer = self.call(ACTION, body, |message| scrub::parameters(message, request));
+        let answer = match answer.await {
+            Err(error) if error.class() == ErrorClass::DryRunOk => return Ok(()),
+            other => other?,
+        };
+        // Something that knows no dry runs has created it.
+        let CreateAnswer {
+            container_group_id: id, ..
+        } = decode(ACTION, &answer)?;
+        if !id.is_empty() {
+            self.delete_container_group(&id, true).await?;
+        }
+        let why = "the endpoint knows no dry runs: it created a group, which was deleted";
+        Err(Error::new(ACTION, ErrorClass::Unknown, why))
+    }
+
+    fn create_body(&self, request: &CreateContainerGroup) -> String {
+        if !request.region_id.is_empty() {
+            return params::create_form(request);
+        }
+        params::create_form(&CreateContainerGroup {
+            region_id: self.region.as_ref().to_owned(),
+            ..request.clone()
+        })
     }
 
     /// Deletes a group; `force` skips the grace period.

@@ -225,7 +225,7 @@ async fn a_client_that_leaves_takes_its_command_with_it() {
 }
 
 #[tokio::test]
-async fn the_shutdown_cuts_commands() {
+async fn the_shutdown_ends_commands_with_a_reason() {
     let testee = Testee::start().await;
     let path = format!("{EXEC}?command=cat&input=1&output=1");
     let mut client = Client::connect(&testee, &path, "v4.channel.k8s.io", &["error", "stdin", "stdout"]).await;
@@ -236,7 +236,12 @@ async fn the_shutdown_cuts_commands() {
         .expect("ends")
         .expect("no panic");
     assert_eq!(testee.commands.running(), 0);
-    while client.spdy.next().await.is_some() {}
+    let status = client.finish().await.status();
+    let message = status["message"].as_str().expect("text");
+    assert!(
+        message.contains("the agent of this virtual node is being stopped"),
+        "{message}"
+    );
 }
 
 async fn until(condition: impl Fn() -> bool) {

@@ -1,0 +1,152 @@
+//! `virtual-node check`, and the serving certificate that it watches over.
+
+use serde_json::Value;
+
+use crate::cluster::{AGENT_IP, Cluster, NODE};
+use crate::kubectl::{kubectl, run};
+use crate::logs::refusal_of_logs;
+use crate::namespace::{Namespace, pod};
+
+/// Settings as the testbed gives them to its agent, as far as `check` looks at them.
+async fn check(cluster: &Cluster, ip: &str, more: &[&str]) -> (Option<i32>, Value) {
+    let file = |name: &str| cluster.file(name).display().to_string();
+    let (kubeconfig, client_ca) = (file("kubeconfigs/agent"), file("pki/ca.crt"));
+    let listen = format!("{ip}:10250");
+    let mut all = vec![
+        "check",
+        "--output",
+        "json",
+        "--node-name",
+        NODE,
+        "--kubeconfig",
+        &kubeconfig,
+    ];
+    all.extend([
+        "--cluster-id",
+        "testbed",
+        "--region",
+        "cn-hangzhou",
+        "--vswitch-ids",
+        "vsw-1",
+    ]);
+    all.extend(["--security-group-id", "sg-1"]);
+    if !more.contains(&"--eci-endpoint") {
+        all.extend(["--eci-endpoint", "http://127.0.0.1:8090"]);
+    }
+    all.extend([
+        "--node-ip",
+        ip,
+        "--kubelet-listen",
+        &listen,
+        "--client-ca-file",
+        &client_ca,
+    ]);
+    all.extend(more);
+    let said = run(env!("CARGO_BIN_EXE_virtual-node"), &all, "").await;
+    let report = serde_json::from_str(&said.out).unwrap_or_else(|error| panic!("{error}: {}{}", said.out, said.err));
+    (said.code, report)
+}
+
+/// The worst finding of a check.
+fn found<'a>(report: &'a Value, check: &str) -> &'a Value {
+    let rank = |finding: &Value| match finding["result"].as_str() {
+        Some("fail") => 2,
+        Some("warn") => 1,
+        _ => 0,
+    };
+    let checks = report["checks"].as_array().into_iter().flatten();
+    let of_it = checks.filter(|finding| finding["check"] == check);
+    of_it.max_by_key(|finding| rank(finding)).unwrap_or(&Value::Null)
+}
+
+#[tokio::test]
+async fn it_finds_nothing_where_all_is_well_and_what_is_wrong_where_it_is_not() {
+    let cluster = Cluster::shared().await;
+    let (cert, key) = ("pki/agent-serving.crt", "pki/agent-serving.key");
+    let file = |name: &str| cluster.file(name).display().to_string();
+    let serving = ["--tls-cert-file", &file(cert), "--tls-private-key-file", &file(key)];
+    let look = async || check(&cluster, AGENT_IP, &serving).await;
+    // The vCPU quota may be spent by the other tests.
+    let well = |(_, report): &(Option<i32>, Value)| {
+        let checks = report["checks"].as_array().expect("checks");
+        checks
+            .iter()
+            .all(|finding| finding["result"] == "ok" || finding["check"] == "eci-quota")
+    };
+    let (code, report) = cluster.eventually("nothing to be found", look, well).await;
+    assert!(matches!(code, Some(0 | 1)), "{code:?}");
+    for name in [
+        "settings",
+        "eci",
+        "api-server",
+        "clock",
+        "identity",
+        "rights",
+        "node",
+        "kubelet-port",
+    ] {
+        assert_eq!(found(&report, name)["result"], "ok", "{name}: {report}");
+    }
+
+    let (code, report) = check(&cluster, "172.31.0.99", &serving).await;
+    assert_eq!(code, Some(1));
+    assert_eq!(
+        found(&report, "node")["result"],
+        "warn",
+        "its kubelet API is elsewhere: {report}"
+    );
+    let nowhere = ["--eci-endpoint", "http://127.0.0.1:1"];
+    let (code, report) = check(&cluster, AGENT_IP, &nowhere).await;
+    assert_eq!(
+        (code, &found(&report, "eci")["result"]),
+        (Some(2), &"fail".into()),
+        "{report}"
+    );
+
+    let (code, report) = check(&cluster, AGENT_IP, &["--eci-limits", "/no/such/file"]).await;
+    assert_eq!((code, &found(&report, "settings")["result"]), (Some(2), &"fail".into()));
+    assert!(!report.to_string().contains("testbed-secret"), "{report}");
+}
+
+#[tokio::test]
+async fn a_certificate_is_requested_and_serves_once_somebody_approves() {
+    /// On the bridge, but in no certificate of the testbed.
+    const ELSEWHERE: &str = "172.31.0.13";
+    let cluster = Cluster::alone().await;
+    let namespace = Namespace::new(&cluster, "requested").await;
+    namespace.running(pod("talks")).await;
+    cluster.add_address(ELSEWHERE).await;
+    for ip in [AGENT_IP, ELSEWHERE] {
+        cluster
+            .control_with("VN_SERVING_CERTIFICATE", "request", &["restart", "agent", ip])
+            .await;
+        let look = async || check(&cluster, ip, &[]).await.1;
+        let waits = |report: &Value| {
+            let todo = found(report, "serving-certificate")["do"].as_str().unwrap_or_default();
+            todo.starts_with("kubectl certificate approve csr-")
+        };
+        let report = cluster.eventually("a request that waits", look, waits).await;
+        let todo = found(&report, "serving-certificate")["do"].as_str().expect("text");
+        let arguments: Vec<&str> = todo.split(' ').skip(1).collect();
+        let told = async || kubectl(&["get", "events", "--field-selector", "reason=ServingCertificatePending"]).await;
+        cluster
+            .eventually("an Event that says so", told, |said| said.out.contains(todo))
+            .await;
+        kubectl(&arguments).await.ok();
+        let logs = async || namespace.kubectl(&["logs", "talks"]).await;
+        cluster.eventually("logs", logs, |said| said.success).await;
+        let (code, report) = check(&cluster, ip, &[]).await;
+        assert_eq!(found(&report, "serving-certificate")["result"], "ok", "{report}");
+        assert!(matches!(code, Some(0 | 1)), "{report}");
+    }
+
+    // Nobody believes what signs itself, in a cluster that looks.
+    cluster
+        .control_with("VN_SERVING_CERTIFICATE", "self-signed", &["restart", "agent", AGENT_IP])
+        .await;
+    let refusal = refusal_of_logs(&cluster, &namespace, "talks", "x509").await;
+    assert!(refusal.contains("x509"), "{refusal}");
+    let (_, report) = check(&cluster, AGENT_IP, &["--serving-certificate", "self-signed"]).await;
+    assert_eq!(found(&report, "serving-certificate")["result"], "ok", "{report}");
+    cluster.control(&["restart", "agent", AGENT_IP]).await;
+}
