@@ -135,6 +135,14 @@ pub struct RunArgs {
     #[arg(long, env = "VIRTUAL_NODE_CERT_DIR", value_name = "DIRECTORY")]
     pub cert_dir: Option<String>,
 
+    /// How long exec, attach and port-forward may be without data before they are ended, such as 30m [default: 4h]
+    #[arg(
+        long,
+        env = "VIRTUAL_NODE_STREAMING_CONNECTION_IDLE_TIMEOUT",
+        value_name = "DURATION"
+    )]
+    pub streaming_connection_idle_timeout: Option<String>,
+
     /// CA of the client certificates the kubelet API accepts, PEM [default: none accepted, bearer tokens only]
     #[arg(long, env = "VIRTUAL_NODE_CLIENT_CA_FILE", value_name = "FILE")]
     pub client_ca_file: Option<String>,

@@ -18,6 +18,7 @@ use crate::args::{RelayArgs, RunArgs};
 use crate::burst::policy::Policy;
 use crate::burst::scene::ProfileName;
 use crate::caps::Cap;
+use crate::kubelet::streams::IDLE_TIMEOUT;
 use crate::pods::patience::Patience;
 use crate::telemetry::LogSettings;
 use parse::{
@@ -64,6 +65,8 @@ pub struct Config {
     pub serving: ServingCertificate,
     /// Where a serving certificate that the agent looks after itself is kept.
     pub cert_dir: PathBuf,
+    /// How long streams of the kubelet API may be without data.
+    pub streaming_idle_timeout: Duration,
     /// CA of the client certificates the kubelet API accepts; `None` = bearer tokens only.
     pub client_ca_file: Option<PathBuf>,
     /// Whether groups can reach service addresses.
@@ -278,6 +281,7 @@ impl Config {
             tls_cert_file,
             tls_private_key_file,
             cert_dir,
+            streaming_connection_idle_timeout,
             client_ca_file,
             service_vips,
             relay_ip,
@@ -337,6 +341,13 @@ impl Config {
         let cert_dir = r
             .path("cert-dir", cert_dir)
             .unwrap_or_else(|| PathBuf::from(DEFAULT_CERT_DIR));
+        let streaming_idle_timeout = r
+            .parsed(
+                "streaming-connection-idle-timeout",
+                streaming_connection_idle_timeout,
+                parse_duration,
+            )
+            .unwrap_or(IDLE_TIMEOUT);
         let client_ca_file = r.path("client-ca-file", client_ca_file);
         let service_vips = r.service_vips(service_vips, relay_ip, api_server);
         let cluster_dns = r
@@ -393,6 +404,7 @@ impl Config {
             metrics_listen,
             serving,
             cert_dir,
+            streaming_idle_timeout,
             client_ca_file,
             service_vips,
             cluster_dns,

@@ -111,7 +111,8 @@ pub async fn start(
     };
     let api = KubeletApi {
         auth: Arc::new(Auth::new(client.clone(), node.name.clone())),
-        streams: Streams::new(commands, logs.clone(), metrics.clone(), shutdown.clone()),
+        streams: Streams::new(commands, logs.clone(), metrics.clone(), shutdown.clone())
+            .with_idle_timeout(config.streaming_idle_timeout),
         logs,
         configz: Arc::new(routes::configz(config, node)),
         metrics: metrics.clone(),

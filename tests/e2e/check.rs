@@ -78,6 +78,7 @@ async fn it_finds_nothing_where_all_is_well_and_what_is_wrong_where_it_is_not() 
     for name in [
         "settings",
         "eci",
+        "eci-create",
         "api-server",
         "clock",
         "identity",

@@ -73,6 +73,26 @@ async fn a_create_is_one_signed_form() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_dry_run_is_a_create_that_says_so_and_leaves_nothing() {
+    let script = Script::of(vec![error(400, "DryRunOperation")]);
+    client(&script).dry_run(&request()).await.expect("it would work");
+    let seen = script.finish();
+    let mut expected = provider::params::create_params(&request());
+    expected.push(("DryRun".to_owned(), "true".to_owned()));
+    assert_eq!(seen[0].form(), expected);
+
+    let script = Script::of(vec![error(400, "InvalidVSwitchId.NotFound")]);
+    client(&script).dry_run(&request()).await.expect_err("no such vSwitch");
+    script.finish();
+
+    // Something that knows no dry runs.
+    let script = Script::of(vec![ok(CREATED), ok(DONE)]);
+    client(&script).dry_run(&request()).await.expect_err("it was created");
+    let seen = script.finish();
+    assert_eq!(seen[1].header("x-acs-action"), "DeleteContainerGroup");
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_signature_covers_what_was_sent() {
     let (_, seen) = create(vec![ok(CREATED)]).await;
     let sent = &seen[0];

@@ -19,6 +19,7 @@ pub(in crate::kubelet) fn configz(config: &Config, node: &NodeConfig) -> Value {
             "mode": "Webhook",
             "webhook": { "cacheAuthorizedTTL": "5m0s", "cacheUnauthorizedTTL": "30s" },
         },
+        "streamingConnectionIdleTimeout": format!("{}s", config.streaming_idle_timeout.as_secs()),
         "clusterDomain": config.cluster_domain,
         "clusterDNS": config.cluster_dns,
         "registerNode": true,

@@ -33,6 +33,8 @@ pub mod spdy;
 mod stdin_end;
 #[cfg(test)]
 pub(in crate::kubelet) mod testing;
+#[cfg(test)]
+mod timeouts;
 mod upgrade;
 mod websocket;
 
@@ -53,8 +55,8 @@ pub(super) use routes::routes;
 const MAX_SESSIONS: usize = 500;
 /// How long a client may take to open the streams it asked for: a kubelet's own time.
 const CREATION_TIMEOUT: Duration = Duration::from_secs(30);
-/// Without data for so long a connection ends: a kubelet's own time.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(4 * 3600);
+/// Without data for so long a connection ends, unless told otherwise: a kubelet's own time.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(4 * 3600);
 
 /// What all sessions share.
 #[derive(Clone)]
@@ -64,6 +66,8 @@ pub struct Streams {
     /// The pods of this node, and what they write.
     logs: LogAccess,
     metrics: Metrics,
+    /// Without data for so long a connection ends.
+    idle: Duration,
     places: Arc<Semaphore>,
     /// Room for connections to pods.
     forwards: Arc<Semaphore>,
@@ -79,10 +83,16 @@ impl Streams {
             logs,
             metrics,
             forwards: Arc::new(Semaphore::new(port_forward::CONNECTIONS)),
+            idle: IDLE_TIMEOUT,
             places: Arc::new(Semaphore::new(MAX_SESSIONS)),
             tasks: TaskTracker::new(),
             shutdown,
         }
+    }
+
+    /// With another time after which connections without data end.
+    pub fn with_idle_timeout(self, idle: Duration) -> Self {
+        Self { idle, ..self }
     }
 
     /// Waits for the sessions to end, after the shutdown has begun.

@@ -66,11 +66,11 @@ struct Forward {
 }
 
 /// Serves a client over SPDY until it leaves.
-pub(super) async fn serve_spdy<T>(io: T, pod: Pod)
+pub(super) async fn serve_spdy<T>(io: T, pod: Pod, idle: Duration)
 where
     T: AsyncRead + AsyncWrite + Send + 'static,
 {
-    let mut connection = Connection::start(io, BOUNDS);
+    let mut connection = Connection::start(io, Bounds { idle, ..BOUNDS });
     // Ended with this function.
     let mut forwards = JoinSet::new();
     let mut waiting = Waiting::default();
@@ -229,12 +229,12 @@ pub(super) fn ports(query: &str) -> Result<Vec<u16>, String> {
 }
 
 /// Serves a client over a WebSocket: one connection a port, until all are over or it leaves.
-pub(super) async fn serve_websocket<T>(io: T, framing: Framing, ports: Vec<u16>, pod: Pod)
+pub(super) async fn serve_websocket<T>(io: T, framing: Framing, ports: Vec<u16>, pod: Pod, idle: Duration)
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let numbers: Vec<u8> = (0..ports.len()).filter_map(|at| u8::try_from(2 * at).ok()).collect();
-    let (socket, received_on, driver) = Socket::new(io, framing, &numbers).await;
+    let (socket, received_on, driver) = Socket::new(io, framing, &numbers, idle).await;
     tokio::spawn(driver);
     let gone = socket.gone();
     let closer = socket.closer(0);

@@ -5,6 +5,7 @@ use eci::ExecQuery;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocket};
 
+use super::IDLE_TIMEOUT;
 use super::exec::serve;
 use super::options::{RemoteCommand, StreamOptions};
 use super::remote::spdy_session;
@@ -122,7 +123,7 @@ async fn a_command_gets_the_input() {
         tty: false,
         stdin: true,
     };
-    let session = spdy_session(theirs, RemoteCommand::V4, options).await;
+    let session = spdy_session(theirs, RemoteCommand::V4, options, IDLE_TIMEOUT).await;
     serve(&Commands::default(), query, session.expect("a session")).await;
     let mut answer = Vec::new();
     client.read_to_end(&mut answer).await.expect("open");

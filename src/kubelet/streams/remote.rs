@@ -37,11 +37,16 @@ struct Opened {
 }
 
 /// Waits for the client to open the streams it asked for; `None` = it did not, or left.
-pub(super) async fn spdy_session<T>(io: T, version: RemoteCommand, options: StreamOptions) -> Option<Session>
+pub(super) async fn spdy_session<T>(
+    io: T,
+    version: RemoteCommand,
+    options: StreamOptions,
+    idle: Duration,
+) -> Option<Session>
 where
     T: AsyncRead + AsyncWrite + Send + 'static,
 {
-    let mut connection = Connection::start(io, BOUNDS);
+    let mut connection = Connection::start(io, Bounds { idle, ..BOUNDS });
     let opened = collect(&mut connection, version, options, CREATION_TIMEOUT).await;
     let Some(Opened {
         error: Some(error),

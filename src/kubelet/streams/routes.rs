@@ -197,13 +197,13 @@ async fn port_forward_route(
     let agreed = agree(&mut request, &port_forward::VERSIONS, &PORT_FORWARD)?;
     let place = streams.place("portForward").ok_or_else(full)?;
     let (upgrade, spoken) = (agreed.upgrade, agreed.spoken);
-    let shutdown = streams.shutdown.clone();
+    let (shutdown, idle) = (streams.shutdown.clone(), streams.idle);
     streams.spawn(place, async move {
         let Some(io) = connection(upgrade).await else { return };
         let forwarding = async {
             match spoken {
-                Spoken::Spdy(()) => port_forward::serve_spdy(io, pod).await,
-                Spoken::WebSocket(framing) => port_forward::serve_websocket(io, framing, ports, pod).await,
+                Spoken::Spdy(()) => port_forward::serve_spdy(io, pod, idle).await,
+                Spoken::WebSocket(framing) => port_forward::serve_websocket(io, framing, ports, pod, idle).await,
             }
         };
         // There is no way to give a reason.
@@ -229,12 +229,12 @@ where
 {
     let agreed = agree(&mut request, &RemoteCommand::NAMES, &REMOTE_COMMAND)?;
     let place = streams.place(route).ok_or_else(full)?;
-    let (upgrade, spoken) = (agreed.upgrade, agreed.spoken);
+    let (upgrade, spoken, idle) = (agreed.upgrade, agreed.spoken, streams.idle);
     streams.spawn(place, async move {
         let Some(io) = connection(upgrade).await else { return };
         let session = match spoken {
-            Spoken::Spdy(version) => spdy_session(io, version, options).await,
-            Spoken::WebSocket(framing) => websocket_session(io, framing, options).await,
+            Spoken::Spdy(version) => spdy_session(io, version, options, idle).await,
+            Spoken::WebSocket(framing) => websocket_session(io, framing, options, idle).await,
         };
         if let Some(session) = session {
             serve(session).await;

@@ -84,6 +84,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+    use crate::kubelet::streams::IDLE_TIMEOUT;
     use crate::kubelet::streams::exec::serve;
     use crate::kubelet::streams::options::{RemoteCommand, StreamOptions};
     use crate::kubelet::streams::remote::spdy_session;
@@ -108,7 +109,7 @@ mod tests {
             stdin: true,
         };
         let server = async {
-            let session = spdy_session(theirs, RemoteCommand::V4, OPTIONS).await;
+            let session = spdy_session(theirs, RemoteCommand::V4, OPTIONS, IDLE_TIMEOUT).await;
             serve(commands, query, session.expect("a session")).await;
         };
         let client = async {

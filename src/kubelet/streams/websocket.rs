@@ -22,7 +22,6 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_util::sync::CancellationToken;
 
-use super::IDLE_TIMEOUT;
 use super::options::{Refusal, StreamOptions};
 use super::queue::{self, Budget};
 use super::remote::INBOX;
@@ -159,6 +158,7 @@ impl Socket {
         io: T,
         framing: Framing,
         readable: &[u8],
+        idle: Duration,
     ) -> (
         Self,
         Vec<queue::Receiver<Bytes>>,
@@ -189,7 +189,7 @@ impl Socket {
             used: Mutex::new(clock::monotonic()),
             gone: CancellationToken::new(),
         });
-        let driver = drive(socket, shared.clone(), channels, messages);
+        let driver = drive(socket, shared.clone(), channels, messages, idle);
         (Self { shared }, receivers, driver)
     }
 
@@ -213,11 +213,16 @@ impl Socket {
 }
 
 /// `exec` and `attach` over a WebSocket.
-pub(super) async fn websocket_session<T>(io: T, framing: Framing, options: StreamOptions) -> Option<Session>
+pub(super) async fn websocket_session<T>(
+    io: T,
+    framing: Framing,
+    options: StreamOptions,
+    idle: Duration,
+) -> Option<Session>
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (socket, receivers, driver) = Socket::new(io, framing, &[STDIN, RESIZE]).await;
+    let (socket, receivers, driver) = Socket::new(io, framing, &[STDIN, RESIZE], idle).await;
     tokio::spawn(driver);
     let [stdin, resize] = <[_; 2]>::try_from(receivers).ok()?;
     let sizes = stream::unfold((resize, Sizes::default()), |(mut resize, mut sizes)| async move {
@@ -267,6 +272,7 @@ async fn drive<T: AsyncRead + AsyncWrite + Unpin + Send>(
     shared: Arc<Shared>,
     mut channels: HashMap<u8, queue::Sender<Bytes>>,
     mut messages: queue::Receiver<Message>,
+    idle: Duration,
 ) {
     let ended = Ended(shared.gone.clone());
     // Only those who send keep the queue open: when they are gone, the connection ends.
@@ -318,7 +324,7 @@ async fn drive<T: AsyncRead + AsyncWrite + Unpin + Send>(
             let Some(shared) = weak.upgrade() else {
                 return std::future::pending().await;
             };
-            let idle_at = *shared.used.lock().unwrap_or_else(PoisonError::into_inner) + IDLE_TIMEOUT;
+            let idle_at = *shared.used.lock().unwrap_or_else(PoisonError::into_inner) + idle;
             drop(shared);
             if idle_at <= now {
                 return;

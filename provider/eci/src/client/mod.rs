@@ -120,7 +120,9 @@ impl Client {
     pub async fn create_container_group(&self, request: &CreateContainerGroup) -> Result<Created, Error> {
         const ACTION: Action = Action::CreateContainerGroup;
         let answer = self
-            .call(ACTION, self.create_body(request), |message| scrub::parameters(message, request))
+            .call(ACTION, self.create_body(request), |message| {
+                scrub::parameters(message, request)
+            })
             .await?;
         let CreateAnswer {
             request_id,
@@ -158,7 +160,7 @@ impl Client {
             self.delete_container_group(&id, true).await?;
         }
         let why = "the endpoint knows no dry runs: it created a group, which was deleted";
-        Err(Error::new(ACTION, ErrorClass::Unknown, why))
+        Err(Error::new(ACTION, ErrorClass::Permanent, why))
     }
 
     fn create_body(&self, request: &CreateContainerGroup) -> String {

@@ -6,6 +6,7 @@ use tokio_tungstenite::tungstenite::protocol::WebSocket;
 use tokio_tungstenite::tungstenite::{self, Message};
 
 use super::*;
+use crate::kubelet::streams::IDLE_TIMEOUT;
 use crate::kubelet::streams::fuzz::{Script, arrived, echo, must_end, paused, pod, send};
 use crate::kubelet::streams::port_forward::serve_websocket;
 
@@ -26,12 +27,12 @@ pub fn websocket(data: &[u8]) {
                 stderr: kind & 32 == 0,
                 tty: kind & 64 != 0,
             };
-            let serve = async move { echo(websocket_session(theirs, framing, options).await).await };
+            let serve = async move { echo(websocket_session(theirs, framing, options, IDLE_TIMEOUT).await).await };
             (tokio::spawn(serve), framing)
         } else {
             let framing = PORT_FORWARD[kind % PORT_FORWARD.len()];
             (
-                tokio::spawn(serve_websocket(theirs, framing, vec![80, 81], pod())),
+                tokio::spawn(serve_websocket(theirs, framing, vec![80, 81], pod(), IDLE_TIMEOUT)),
                 framing,
             )
         };

@@ -6,6 +6,7 @@ use futures::FutureExt as _;
 use tokio::io::DuplexStream;
 
 use super::*;
+use crate::kubelet::streams::IDLE_TIMEOUT;
 use crate::kubelet::streams::fuzz::{Script, arrived, echo, must_end, paused, pod, send, settle};
 use crate::kubelet::streams::options::{RemoteCommand, StreamOptions};
 use crate::kubelet::streams::port_forward::serve_spdy;
@@ -69,7 +70,8 @@ pub fn spdy_connection(data: &[u8]) {
                     tty: kind & 64 != 0,
                 };
                 let version = RemoteCommand::NAMES[usize::from(kind >> 6)].1;
-                let serving = tokio::spawn(async move { echo(spdy_session(theirs, version, options).await).await });
+                let serving =
+                    tokio::spawn(async move { echo(spdy_session(theirs, version, options, IDLE_TIMEOUT).await).await });
                 while !script.is_over() {
                     client.act(&mut script).await;
                 }
@@ -77,7 +79,7 @@ pub fn spdy_connection(data: &[u8]) {
                 must_end(serving).await;
             }
             _ => {
-                let serving = tokio::spawn(serve_spdy(theirs, pod()));
+                let serving = tokio::spawn(serve_spdy(theirs, pod(), IDLE_TIMEOUT));
                 while !script.is_over() {
                     client.act(&mut script).await;
                 }
