@@ -213,9 +213,12 @@ impl Exec {
         let (times, pause) = FAREWELL;
         for _ in 0..times {
             match self.inspect().await {
-                Ok(found) if found.running == Some(true) => tokio::time::sleep(pause).await,
-                // It ended, or its container did.
-                _ => return,
+                // Without an exit code the engine has only lost sight of it.
+                Ok(found) if found.running != Some(true) && found.exit_code.is_some_and(|code| code >= 0) => return,
+                // It ended with its container.
+                Err(error) if is_about_the_container(&error) => return,
+                // It runs, or the engine is too busy to say.
+                _ => tokio::time::sleep(pause).await,
             }
         }
         let Helper { name, body } = self.helper;
