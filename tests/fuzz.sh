@@ -16,7 +16,7 @@ source "$TESTS/testbed/lib.sh"
 MINUTES=${MINUTES:-10} SEED=${SEED:-0} KEEP=${KEEP:-}
 FOLDERS=(mock-eci/fuzz fuzz)
 # How many inputs of a target's corpus are kept at most, and their bytes: make test runs them all.
-declare -A MOST=([mock-eci/fuzz]=300 [fuzz]=40)
+declare -A MOST=([mock-eci/fuzz]=300 [fuzz]=60)
 MOST_BYTES=290000
 # Inputs no longer than this are made up: enough for every parameter there is, little enough to be fast.
 MAX_LEN=8192
