@@ -51,7 +51,7 @@ pub const NOT_ENFORCED: &str = "BurstPolicyNotEnforced";
 const PARALLEL: usize = 16;
 /// Turns a second; a burst of as many goes at once.
 const PER_SECOND: f64 = 100.0;
-/// How soon a pod that found no room under a cap is looked at again; that costs no call.
+/// How soon a namespace that has no room under its cap, or a pod that has changed, is looked at again: one read each.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// Pods on a page of the list where the API server cannot stream it.
 const PAGE_SIZE: u32 = 200;
@@ -85,8 +85,8 @@ enum Turn {
     Moot,
     /// The pool would not take it.
     NotPossible(String),
-    /// No room under the cap, if there is something to say about that; it would take this much.
-    Capped(Option<String>, MilliCpu),
+    /// No room under the cap of its namespace.
+    Capped(Wait),
     /// The API server could not be asked, or refused.
     Failed(String),
 }
@@ -95,8 +95,8 @@ enum Turn {
 struct Pods {
     waiting: HashMap<Uid, Waiting>,
     queue: Queue,
-    /// vCPU of pods that found no room: they need not be read again to see whether there is some.
-    sizes: HashMap<Uid, MilliCpu>,
+    /// Those that were told that there is no room for them.
+    told: HashSet<Uid>,
 }
 
 impl Overflow {
@@ -117,7 +117,7 @@ impl Overflow {
         let mut pods = Pods {
             waiting: HashMap::new(),
             queue: Queue::default(),
-            sizes: HashMap::new(),
+            told: HashSet::new(),
         };
         let mut listed: Option<HashSet<Uid>> = None;
         let mut running = 0;
@@ -145,7 +145,7 @@ impl Overflow {
                 continue;
             }
             while running < PARALLEL && pace.allows(Instant::now()) {
-                let Some((uid, waiting)) = pods.next(&this.caps) else {
+                let Some((uid, waiting)) = pods.next() else {
                     break;
                 };
                 pace.take();
@@ -294,9 +294,7 @@ impl Overflow {
             let now = clock::now();
             let coming = pledges.on_their_way(&waiting.namespace, now, |uid| self.caps.knows(uid));
             if let Err(wait) = self.caps.has_room(&waiting.namespace, cpu, coming) {
-                // What is being counted is known in a moment.
-                let counting = matches!(wait, Wait::Counting { .. });
-                return Turn::Capped((!counting).then(|| wait.to_string()), cpu);
+                return Turn::Capped(wait);
             }
             pledges.make(uid, &waiting.namespace, cpu, now);
         }
@@ -344,7 +342,7 @@ impl Overflow {
                 pods.queue.failed(uid, now);
             }
             Turn::Moot => {
-                pods.queue.blocked(uid, now + LOOK_AGAIN);
+                pods.queue.again(uid, now + LOOK_AGAIN);
                 self.look_at(uid, pods, pledges);
             }
             Turn::NotPossible(reason) => {
@@ -352,12 +350,40 @@ impl Overflow {
                 self.say(uid, waiting, Weight::Warning, NOT_POSSIBLE, note);
                 pods.queue.failed(uid, now);
             }
-            Turn::Capped(note, cpu) => {
-                if let Some(note) = note {
-                    self.say(uid, waiting, Weight::Normal, TroubleKind::Cap.event_reason(), note);
+            Turn::Capped(wait @ Wait::TooLarge { .. }) => {
+                self.say(
+                    uid,
+                    waiting,
+                    Weight::Warning,
+                    TroubleKind::Cap.event_reason(),
+                    wait.to_string(),
+                );
+                pods.queue.failed(uid, now);
+            }
+            // What is being counted is known in a moment.
+            Turn::Capped(Wait::Counting { .. }) => pods.queue.block(uid, now + LOOK_AGAIN),
+            Turn::Capped(wait @ Wait::Full { .. }) => {
+                let namespace = waiting.namespace.clone();
+                pods.queue.block(uid, now + LOOK_AGAIN);
+                // It is the same for all of them, and none of the others has a turn to learn it by.
+                let due: Vec<Uid> = pods
+                    .queue
+                    .due(&namespace, now)
+                    .filter(|uid| !pods.told.contains(*uid))
+                    .cloned()
+                    .collect();
+                for uid in due {
+                    if let Some(waiting) = pods.waiting.get(&uid) {
+                        self.say(
+                            &uid,
+                            waiting,
+                            Weight::Warning,
+                            TroubleKind::Cap.event_reason(),
+                            wait.to_string(),
+                        );
+                    }
+                    pods.told.insert(uid);
                 }
-                pods.sizes.insert(uid.clone(), cpu);
-                pods.queue.blocked(uid, now + LOOK_AGAIN);
             }
             Turn::Failed(failure) => {
                 tracing::warn!(pod = %waiting.name, namespace = %waiting.namespace, %uid, error = failure, "letting a pod onto the virtual nodes failed; will retry");
@@ -380,27 +406,20 @@ impl Overflow {
 }
 
 impl Pods {
-    /// The pod whose turn it is. One that was refused for want of room is passed over while there still is none.
-    fn next(&mut self, caps: &Caps) -> Option<(Uid, Waiting)> {
-        let now = clock::now();
+    /// The pod whose turn it is.
+    fn next(&mut self) -> Option<(Uid, Waiting)> {
         loop {
-            let uid = self.queue.next(now)?;
-            let Some(waiting) = self.waiting.get(&uid) else {
-                self.queue.remove(&uid);
-                continue;
-            };
-            let full = |cpu: &MilliCpu| caps.has_room(&waiting.namespace, *cpu, (0, MilliCpu(0))).is_err();
-            if self.sizes.get(&uid).is_some_and(full) {
-                self.queue.blocked(&uid, now + LOOK_AGAIN);
-                continue;
+            let uid = self.queue.next(clock::now())?;
+            match self.waiting.get(&uid) {
+                Some(waiting) => return Some((uid, waiting.clone())),
+                None => self.queue.remove(&uid),
             }
-            return Some((uid, waiting.clone()));
         }
     }
 
     fn forget(&mut self, uid: &str, pledges: &Mutex<Pledges>) {
         self.waiting.remove(uid);
-        self.sizes.remove(uid);
+        self.told.remove(uid);
         self.queue.remove(uid);
         let mut pledges = pledges.lock().unwrap_or_else(PoisonError::into_inner);
         pledges.placed(uid, clock::now());

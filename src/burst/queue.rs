@@ -2,7 +2,7 @@
 //! behind one that cannot go.
 //!
 //! Namespaces take turns. A pod whose turn did not end well comes back after a pause of its own, which doubles, and meanwhile
-//! the others of its namespace go on.
+//! the others of its namespace go on. A namespace that has no room has no turns for a while, however many wait in it.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -37,6 +37,8 @@ pub struct Queue {
     lines: HashMap<Arc<str>, BTreeSet<(Timestamp, Uid)>>,
     /// Namespaces, the one whose turn was longest ago first.
     turns: Vec<Arc<str>>,
+    /// Namespaces without a turn until then.
+    blocked: HashMap<Arc<str>, Timestamp>,
 }
 
 impl Queue {
@@ -72,6 +74,7 @@ impl Queue {
             line.remove(&(entry.created, uid));
             if line.is_empty() {
                 self.lines.remove(&entry.namespace);
+                self.blocked.remove(&entry.namespace);
                 self.turns.retain(|namespace| *namespace != entry.namespace);
             }
         }
@@ -81,6 +84,9 @@ impl Queue {
     pub fn next(&mut self, now: Timestamp) -> Option<Uid> {
         let (turn, uid) = self.turns.iter().enumerate().find_map(|(turn, namespace)| {
             let line = self.lines.get(namespace)?;
+            if self.blocked.get(namespace).is_some_and(|until| *until > now) {
+                return None;
+            }
             let due = |uid: &Uid| self.entries.get(uid).is_some_and(|e| !e.taken && e.due <= now);
             let (_, uid) = line.iter().find(|(_, uid)| due(uid))?;
             Some((turn, uid.clone()))
@@ -103,16 +109,32 @@ impl Queue {
         }
     }
 
-    /// Its turn is over and there was no room: it comes again as soon as there may be.
-    pub fn blocked(&mut self, uid: &str, until: Timestamp) {
+    /// Its turn is over, and another comes then.
+    pub fn again(&mut self, uid: &str, due: Timestamp) {
         if let Some(entry) = self.entries.get_mut(uid) {
             entry.taken = false;
-            entry.due = until;
+            entry.due = due;
         }
+    }
+
+    /// Its turn is over and its namespace has no room: none of it has a turn until then, and it is the first again.
+    pub fn block(&mut self, uid: &str, until: Timestamp) {
+        if let Some(entry) = self.entries.get_mut(uid) {
+            entry.taken = false;
+            self.blocked.insert(entry.namespace.clone(), until);
+        }
+    }
+
+    /// The pods of `namespace` whose turn could come now.
+    pub fn due(&self, namespace: &str, now: Timestamp) -> impl Iterator<Item = &Uid> {
+        let line = self.lines.get(namespace).into_iter().flatten();
+        line.map(|(_, uid)| uid)
+            .filter(move |uid| self.entries.get(*uid).is_some_and(|entry| entry.due <= now))
     }
 
     /// Something has changed that may help: whoever is in a pause has a turn at once.
     pub fn wake_all(&mut self, now: Timestamp) {
+        self.blocked.clear();
         for entry in self.entries.values_mut().filter(|entry| entry.failures > 0) {
             entry.failures = 0;
             entry.due = entry.due.min(now);
@@ -121,7 +143,9 @@ impl Queue {
 
     /// When the next turn may come; none = nobody waits for one.
     pub fn next_due(&self) -> Option<Timestamp> {
-        self.entries.values().filter(|e| !e.taken).map(|e| e.due).min()
+        let waiting = self.entries.values().filter(|e| !e.taken);
+        let due = |e: &Entry| self.blocked.get(&e.namespace).map_or(e.due, |until| e.due.max(*until));
+        waiting.map(due).min()
     }
 
     /// Pods in it.
@@ -195,15 +219,33 @@ mod tests {
         assert_eq!(queue.next(at(29)), None);
         assert_eq!(queue.next(at(30)).as_deref(), Some("p"));
         assert_eq!(queue.next(at(31)), None);
-        queue.blocked("p", at(40));
+        queue.again("p", at(40));
         assert_eq!(queue.next(at(39)), None);
         assert_eq!(queue.next(at(40)).as_deref(), Some("p"));
+    }
+
+    #[test]
+    fn a_namespace_without_room_has_no_turns_and_the_others_have_theirs() {
+        let mut queue = Queue::default();
+        for (namespace, name) in [("full", "f1"), ("full", "f2"), ("other", "o1")] {
+            put(&mut queue, namespace, name, 0);
+        }
+        assert_eq!(queue.next(at(1)).as_deref(), Some("f1"));
+        queue.block("f1", at(2));
+        assert_eq!(queue.due("full", at(1)).count(), 2);
+        assert_eq!(turns(&mut queue, 1), ["o1"]);
+        assert_eq!(queue.next_due(), Some(at(2)));
+        // The oldest is the first again.
+        assert_eq!(queue.next(at(2)).as_deref(), Some("f1"));
+        queue.block("f1", at(90));
+        queue.wake_all(at(3));
+        assert_eq!(queue.next(at(3)).as_deref(), Some("f1"));
     }
 
     proptest! {
         /// Whatever comes, fails and goes: everyone who is due has a turn, and the lines are as long as the list.
         #[test]
-        fn everyone_due_has_a_turn(steps in prop::collection::vec((0u8..5, 0u8..12), 0..80)) {
+        fn everyone_due_has_a_turn(steps in prop::collection::vec((0u8..6, 0u8..12), 0..80)) {
             let mut queue = Queue::default();
             let mut now = 0;
             for (what, pod) in steps {
@@ -212,6 +254,7 @@ mod tests {
                     0 | 1 => queue.put(&uid, &namespace, at(i64::from(pod)), at(now)),
                     2 => queue.failed(&uid, at(now)),
                     3 => queue.remove(&uid),
+                    4 => queue.block(&uid, at(now + 1)),
                     _ => now += 7,
                 }
             }

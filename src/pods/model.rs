@@ -14,8 +14,11 @@ use provider::mapping::{FailStrategy, LifeOptions};
 use provider::request::RestartPolicy;
 use provider::sizes::Size;
 use provider::status::{ContainerFacts, PodFacts, Previous};
+use provider::units::MilliCpu;
 
+use crate::caps::{Cap, Caps, Claim};
 use crate::pods::absorb::{absorb, absorb_release, absorb_source_change};
+use crate::pods::claims;
 use crate::pods::decide::{Decision, decide};
 use crate::pods::input::{
     CreateOutcome, Created, DeleteOutcome, EvictOutcome, Failure, FilesOutcome, FilesSent, FindOutcome, Outcome,
@@ -47,6 +50,8 @@ enum Step {
     Announce,
     /// ECI takes them back.
     Reclaim,
+    /// Another pod takes the room that the namespace has, or gives it back.
+    Rival { takes: bool },
     /// The poller sees the truth about the group.
     Poll,
 }
@@ -91,6 +96,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Announce),
         1 => Just(Step::ChangeSource),
         1 => Just(Step::Reclaim),
+        1 => any::<bool>().prop_map(|takes| Step::Rival { takes }),
         3 => Just(Step::Poll),
     ]
 }
@@ -104,6 +110,9 @@ struct Group {
     alive: bool,
 }
 
+/// The pod.
+const UID: &str = "u";
+
 struct World {
     now: Timestamp,
     groups: Vec<Group>,
@@ -111,6 +120,8 @@ struct World {
     attempt_on_pod: u32,
     removed: bool,
     record: PodRecord,
+    /// The namespace may have one pod here.
+    caps: Caps,
     /// The effect under way, with the status it writes: like the loop, it is prepared at once.
     pending: Option<(Decision, Option<Write>)>,
     forgotten: bool,
@@ -190,6 +201,13 @@ impl World {
             attempt_on_pod,
             removed: false,
             record,
+            caps: Caps::new(
+                Cap {
+                    pods: Some(1),
+                    cpu: None,
+                },
+                [],
+            ),
             pending: None,
             forgotten: false,
             reclaimed: false,
@@ -216,12 +234,28 @@ impl World {
             && self.record.observed.is_some()
     }
 
+    /// What a pod of the namespace takes.
+    fn claim(name: &str) -> Claim {
+        Claim {
+            uid: Arc::from(name),
+            namespace: Arc::from("n"),
+            cpu: MilliCpu(1),
+        }
+    }
+
+    /// A group that lives is counted, but for one of a pod that is to go and that nobody ever heard of: that is an orphan.
+    fn is_counted(&self) -> bool {
+        let orphan = self.is_ending() && matches!(self.record.group, GroupState::Absent { .. });
+        self.alive() == 0 || orphan || self.caps.held_by(UID).is_some()
+    }
+
     fn id(attempt: u32) -> Arc<str> {
         Arc::from(format!("eci-{attempt}"))
     }
 
     /// What the loop does between inputs: decides, and starts the effect.
     fn consider(&mut self) {
+        claims::settle(&self.caps, &Arc::from(UID), &mut self.record, self.now);
         match decide(&self.record, self.now) {
             Decision::Wait(_) => {}
             // Nobody ever heard of that create: what it may have made is an orphan, and deleted as one.
@@ -260,6 +294,10 @@ impl World {
         let desired = &self.record.desired;
         if desired.gone || (desired.deletion.is_some() && !again) {
             return CreateOutcome::Unneeded;
+        }
+        if let Err(wait) = self.caps.reserve(&Self::claim(UID), self.now) {
+            assert!(!again, "one that was sent has its room");
+            return CreateOutcome::Capped(wait);
         }
         let failure = |class| {
             CreateOutcome::Cloud(Failure {
@@ -470,12 +508,20 @@ impl World {
                     self.reclaimed = true;
                 }
             }
+            Step::Rival { takes: true } => {
+                let _ = self.caps.reserve(&Self::claim("rival"), Timestamp::UNIX_EPOCH);
+            }
+            Step::Rival { takes: false } => {
+                self.caps.release("rival");
+                self.caps.leave("rival");
+            }
             Step::Poll => self.poll(),
         }
         if !self.forgotten {
             self.consider();
         }
         assert!(self.alive() <= 1);
+        assert!(self.is_counted(), "lives uncounted: {:?}", self.record);
     }
 }
 
@@ -539,7 +585,7 @@ proptest! {
             world.step(step);
         }
         for _ in 0..120 {
-            for step in [Step::Answer(Answer::Ok), Step::Schedule { stock: true }, Step::Change, Step::Wait(4), Step::Poll] {
+            for step in [Step::Rival { takes: false }, Step::Answer(Answer::Ok), Step::Schedule { stock: true }, Step::Change, Step::Wait(4), Step::Poll] {
                 world.step(step);
             }
             if world.forgotten || (world.is_at_rest() && !world.is_ending()) {
