@@ -17,7 +17,8 @@ use tokio::task::JoinSet;
 use crate::burst::{self, BurstConnections, BurstSettings};
 use crate::caps::{self, Cap, Caps};
 use crate::config::{BurstConfig, Config, EciLimits, NodeConfig, ServiceVips, Unenforceable};
-use crate::kubelet::{self, LogBudget};
+use crate::kubelet::figures::sampler::Sampler;
+use crate::kubelet::{self, Figures, LogBudget};
 use crate::leader::{self, LeaderSettings, Times};
 use crate::metrics::{self, Health, Metrics};
 use crate::node::{self, Capacity, CloudConditions, CpuUsage, NodeSettings, OwnUse};
@@ -110,11 +111,19 @@ async fn run_nodes(
     metrics: &Metrics,
     shutdown: &Shutdown,
 ) -> anyhow::Result<()> {
-    let logs = LogBudget::new(config.eci_limits != EciLimits::None);
     let caps = caps(config);
+    let shared = Shared {
+        eci: eci.clone(),
+        logs: LogBudget::new(config.eci_limits != EciLimits::None),
+        sampler: Sampler::new(Arc::new(eci.clone()), metrics.clone()),
+        caps: caps.clone(),
+        health: health.clone(),
+        metrics: metrics.clone(),
+        shutdown: shutdown.clone(),
+    };
     let mut tasks = JoinSet::new();
     for node in &config.nodes {
-        start_node(&mut tasks, config, node, eci, &logs, &caps, health, metrics, shutdown)
+        start_node(&mut tasks, config, node, &shared)
             .await
             .with_context(|| format!("starting node {}", node.name))?;
     }
@@ -218,18 +227,32 @@ impl eci::Observer for CallCounter {
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "what all nodes share, passed once")]
+/// What the nodes of the process share: one account's limits, and one process to watch.
+struct Shared {
+    eci: Client,
+    logs: LogBudget,
+    sampler: Sampler,
+    caps: Caps,
+    health: Health,
+    metrics: Metrics,
+    shutdown: Shutdown,
+}
+
 async fn start_node(
     tasks: &mut JoinSet<anyhow::Result<()>>,
     config: &Config,
     node: &NodeConfig,
-    eci: &Client,
-    logs: &LogBudget,
-    caps: &Caps,
-    health: &Health,
-    metrics: &Metrics,
-    shutdown: &Shutdown,
+    shared: &Shared,
 ) -> anyhow::Result<()> {
+    let Shared {
+        eci,
+        logs,
+        sampler,
+        caps,
+        health,
+        metrics,
+        shutdown,
+    } = shared;
     let connection = kube_client::config(config.kubeconfig.as_deref()).await?;
     let kube = kube_client::client(&connection, config.impersonate_node.then_some(node.name.as_str()))?;
     let cluster = cluster::ask(&kube, shutdown).await;
@@ -262,6 +285,14 @@ async fn start_node(
         taints: config.taints.clone(),
         labels: config.node_labels.clone(),
     };
+    let figures = Figures::new(
+        node.name.clone(),
+        capacity.clone(),
+        Arc::new(store.clone()),
+        sampler.clone(),
+        kube.clone(),
+        metrics.registry().clone(),
+    );
     let registration = node::run(
         kube.clone(),
         settings,
@@ -278,6 +309,7 @@ async fn start_node(
         Arc::new(store.clone()),
         eci.clone(),
         logs.clone(),
+        figures,
         metrics,
         shutdown,
     )
@@ -328,7 +360,10 @@ fn to_cpu_usage(usage: &eci::Usage) -> Result<CpuUsage, UsageError> {
 fn poll_rate(config: &Config) -> Option<f64> {
     match config.eci_limits {
         EciLimits::None => None,
-        EciLimits::Documented | EciLimits::File(_) => Some(STATUS_CALLS_PER_MINUTE / 60.0 * OUR_SHARE),
+        // The limit is the account's, and each node has a poller.
+        EciLimits::Documented | EciLimits::File(_) => {
+            Some(STATUS_CALLS_PER_MINUTE / 60.0 * OUR_SHARE / config.nodes.len().max(1) as f64)
+        }
     }
 }
 

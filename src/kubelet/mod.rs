@@ -2,13 +2,15 @@
 //!
 //! ```text
 //! TCP ──► server (TLS, connections) ──► paths ──► auth (who, may they) ──► routes ─┬─► logs::stream ──► ECI
-//!                                                                                  └─► streams ───────► ECI, pods
+//!                                                                                  ├─► streams ───────► ECI, pods
+//!                                                                                  └─► figures ───────► ECI, API server
 //! ```
 //!
 //! Status codes and error bodies are a real kubelet's, route by route: the API server and its clients read them.
 
 pub mod auth;
 mod certificate;
+pub mod figures;
 pub mod logs;
 pub mod lookup;
 pub(crate) mod probe;
@@ -23,6 +25,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 
 pub(crate) use certificate::{SIGNER, Serving, approve_command};
+pub use figures::Figures;
 pub use logs::budget::LogBudget;
 pub use lookup::{ContainerEntry, ContainerRun, PodEntry, PodLookup};
 pub use routes::KubeletApi;
@@ -74,6 +77,7 @@ pub async fn start(
     pods: Arc<dyn PodLookup>,
     eci: eci::Client,
     budget: LogBudget,
+    figures: Figures,
     metrics: &Metrics,
     shutdown: &Shutdown,
 ) -> anyhow::Result<impl Future<Output = ()> + Send + use<>> {
@@ -114,6 +118,7 @@ pub async fn start(
         streams: Streams::new(commands, logs.clone(), metrics.clone(), shutdown.clone())
             .with_idle_timeout(config.streaming_idle_timeout),
         logs,
+        figures,
         configz: Arc::new(routes::configz(config, node)),
         metrics: metrics.clone(),
     };

@@ -19,6 +19,7 @@ use futures::{Stream, StreamExt as _, stream};
 use serde_json::Value;
 
 use super::auth::{Auth, Peer};
+use super::figures::{self, Figures};
 use super::logs::query::LogOptions;
 use super::logs::source::LogError;
 use super::logs::stream::{LogAccess, LogStream, Target};
@@ -37,6 +38,8 @@ pub struct KubeletApi {
     pub logs: LogAccess,
     /// Commands and other streams.
     pub streams: Streams,
+    /// Figures, and the node's pods.
+    pub figures: Figures,
     /// What `/configz` says.
     pub configz: Arc<Value>,
     /// Counts requests.
@@ -50,6 +53,7 @@ impl KubeletApi {
             .route("/containerLogs/{namespace}/{pod}/{container}", get(container_logs))
             .merge(node::routes())
             .merge(streams::routes(self.streams.clone()))
+            .merge(figures::routes(self.figures.clone()))
             .fallback(|| async { admission::NO_ROUTE })
             .with_state(self.clone());
         // Around everything: axum would look at a path before anybody is asked who they are.

@@ -38,6 +38,7 @@ pub mod reconcile;
 pub mod record;
 pub mod refs;
 pub mod releases;
+mod running;
 pub mod store;
 pub mod trouble;
 pub mod watch;

@@ -25,6 +25,7 @@ kube-proxy              kubernetes k8s.io/kubernetes/cmd/kube-proxy             
 coredns                 coredns    virtual-node.test/testbed/coredns               2 min
 versitygw               versitygw  github.com/versity/versitygw/cmd/versitygw      2 min
 kwok                    kwok       sigs.k8s.io/kwok/cmd/kwok                       2 min
+metrics-server          metrics-server sigs.k8s.io/metrics-server/cmd/metrics-server 3 min
 '
 
 # component_row NAME: prints folder, package and time of a component.

@@ -17,6 +17,8 @@ pub enum Action {
     DescribeContainerGroupStatus,
     /// Reads events of groups.
     DescribeContainerGroupEvents,
+    /// Reads what groups use.
+    DescribeMultiContainerGroupMetric,
     /// Reads a container's log.
     DescribeContainerLog,
     /// Runs a command in a container.
@@ -31,13 +33,14 @@ pub enum Action {
 
 impl Action {
     /// All of them, in the order of declaration.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::CreateContainerGroup,
         Self::DeleteContainerGroup,
         Self::UpdateContainerGroup,
         Self::DescribeContainerGroups,
         Self::DescribeContainerGroupStatus,
         Self::DescribeContainerGroupEvents,
+        Self::DescribeMultiContainerGroupMetric,
         Self::DescribeContainerLog,
         Self::ExecContainerCommand,
         Self::DescribeContainerGroupPrice,
@@ -54,6 +57,7 @@ impl Action {
             Self::DescribeContainerGroups => "DescribeContainerGroups",
             Self::DescribeContainerGroupStatus => "DescribeContainerGroupStatus",
             Self::DescribeContainerGroupEvents => "DescribeContainerGroupEvents",
+            Self::DescribeMultiContainerGroupMetric => "DescribeMultiContainerGroupMetric",
             Self::DescribeContainerLog => "DescribeContainerLog",
             Self::ExecContainerCommand => "ExecContainerCommand",
             Self::DescribeContainerGroupPrice => "DescribeContainerGroupPrice",
@@ -85,7 +89,8 @@ impl Action {
             | Self::ExecContainerCommand
             | Self::DescribeContainerGroups
             | Self::DescribeContainerGroupStatus
-            | Self::DescribeContainerGroupEvents => true,
+            | Self::DescribeContainerGroupEvents
+            | Self::DescribeMultiContainerGroupMetric => true,
             Self::CreateContainerGroup
             | Self::DescribeContainerGroupPrice
             | Self::DescribeRegions

@@ -7,7 +7,7 @@ use provider::units::{MiB, MilliCpu};
 type Params = Vec<(String, String)>;
 
 /// Ids a reading call takes at once.
-pub(crate) const MAX_IDS: usize = 20;
+pub const MAX_IDS: usize = 20;
 
 /// Question of `DescribeContainerGroupStatus`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -175,6 +175,14 @@ impl PriceQuery {
     }
 }
 
+/// Parameters of `DescribeMultiContainerGroupMetric`: without its only type, ECI leaves the records out.
+pub(crate) fn metric_params(region: &str, ids: &[String]) -> Params {
+    let mut params = base(region);
+    put_ids(&mut params, ids);
+    params.push(("MetricType".to_owned(), "summary".to_owned()));
+    params
+}
+
 /// What every call says.
 pub(crate) fn base(region: &str) -> Params {
     vec![("RegionId".to_owned(), region.to_owned())]
@@ -277,6 +285,14 @@ mod tests {
                 "Timestamps=true",
                 "LastTime=true"
             ]
+        );
+    }
+
+    #[test]
+    fn metrics() {
+        assert_eq!(
+            lines(metric_params("r", &["eci-1".into()])),
+            ["RegionId=r", r#"ContainerGroupIds=["eci-1"]"#, "MetricType=summary"]
         );
     }
 

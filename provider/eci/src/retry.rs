@@ -74,6 +74,7 @@ impl RetryPolicies {
             Action::DescribeContainerGroups
             | Action::DescribeContainerGroupStatus
             | Action::DescribeContainerGroupEvents
+            | Action::DescribeMultiContainerGroupMetric
             | Action::DescribeContainerLog
             | Action::ExecContainerCommand
             | Action::DescribeContainerGroupPrice

@@ -19,6 +19,9 @@ trait Scalar: Sized {
         Self::text(&text)
     }
     fn number(number: f64) -> Self;
+    fn whole(number: u64) -> Self {
+        Self::number(number as f64)
+    }
     fn flag(flag: bool) -> Self;
 }
 
@@ -43,7 +46,7 @@ impl<'de, T: Scalar> Visitor<'de> for ScalarVisitor<T> {
         Ok(T::number(number as f64))
     }
     fn visit_u64<E: Error>(self, number: u64) -> Result<T, E> {
-        Ok(T::number(number as f64))
+        Ok(T::whole(number))
     }
     fn visit_f64<E: Error>(self, number: f64) -> Result<T, E> {
         Ok(T::number(number))
@@ -91,6 +94,25 @@ impl Scalar for Option<f64> {
         text.trim().parse().ok()
     }
     fn number(number: f64) -> Self {
+        Some(number)
+    }
+    fn flag(_: bool) -> Self {
+        None
+    }
+}
+
+impl Scalar for Option<u64> {
+    fn none() -> Self {
+        None
+    }
+    fn text(text: &str) -> Self {
+        text.trim().parse().ok()
+    }
+    fn number(number: f64) -> Self {
+        // Counters are not negative; a fraction or an exponent is only another way to write them.
+        (number >= 0.0).then_some(number as u64)
+    }
+    fn whole(number: u64) -> Self {
         Some(number)
     }
     fn flag(_: bool) -> Self {
@@ -151,6 +173,11 @@ pub(super) fn number<'de, D: Deserializer<'de>>(d: D) -> Result<Option<f64>, D::
 /// A whole number, if there is one; out of range is clamped.
 pub(super) fn integer<'de, D: Deserializer<'de>>(d: D) -> Result<Option<i32>, D::Error> {
     Ok(number(d)?.map(|number| number as i32))
+}
+
+/// A count, if there is one: exact, and never negative.
+pub(super) fn count<'de, D: Deserializer<'de>>(d: D) -> Result<Option<u64>, D::Error> {
+    scalar(d)
 }
 
 /// A boolean, if there is one.
@@ -287,6 +314,8 @@ mod tests {
         number: Option<f64>,
         #[serde(deserialize_with = "integer")]
         integer: Option<i32>,
+        #[serde(deserialize_with = "count")]
+        count: Option<u64>,
         #[serde(deserialize_with = "flag")]
         flag: Option<bool>,
         #[serde(deserialize_with = "time")]
@@ -299,7 +328,7 @@ mod tests {
 
     #[test]
     fn every_form_of_unset_is_unset() {
-        let keys = ["text", "number", "integer", "flag", "time", "list", "object"];
+        let keys = ["text", "number", "integer", "count", "flag", "time", "list", "object"];
         for unset in ["null", "\"\"", "{}", "[]"] {
             let body: Vec<String> = keys.iter().map(|key| format!("\"{key}\":{unset}")).collect();
             let mut read: Outer = serde_json::from_str(&format!("{{{}}}", body.join(","))).expect(unset);
@@ -314,8 +343,8 @@ mod tests {
     #[test]
     fn values_are_read_from_their_type_and_from_text() {
         for body in [
-            r#"{"text":"x","number":0.25,"integer":-7,"flag":true,"time":"2026-01-01T00:00:00Z","list":[{"a":"1"}],"object":{"a":"2"}}"#,
-            r#"{"text":"x","number":"0.25","integer":"-7","flag":"True","time":"2026-01-01T00:00:00Z","list":[{"a":1}],"object":{"a":2}}"#,
+            r#"{"text":"x","number":0.25,"integer":-7,"count":18446744073709551615,"flag":true,"time":"2026-01-01T00:00:00Z","list":[{"a":"1"}],"object":{"a":"2"}}"#,
+            r#"{"text":"x","number":"0.25","integer":"-7","count":"18446744073709551615","flag":"True","time":"2026-01-01T00:00:00Z","list":[{"a":1}],"object":{"a":2}}"#,
         ] {
             let read: Outer = serde_json::from_str(body).expect(body);
             assert_eq!(
@@ -324,12 +353,21 @@ mod tests {
                     text: "x".into(),
                     number: Some(0.25),
                     integer: Some(-7),
+                    count: Some(u64::MAX),
                     flag: Some(true),
                     time: "2026-01-01T00:00:00Z".parse().ok(),
                     list: vec![Inner { a: "1".into() }],
                     object: Some(Inner { a: "2".into() }),
                 }
             );
+        }
+    }
+
+    #[test]
+    fn a_negative_count_is_none() {
+        for (text, count) in [("-1", None), ("1.0", Some(1)), ("2e3", Some(2_000)), ("true", None)] {
+            let read: Outer = serde_json::from_str(&format!(r#"{{"count":{text}}}"#)).expect("reads");
+            assert_eq!(read.count, count, "{text}");
         }
     }
 

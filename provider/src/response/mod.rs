@@ -8,12 +8,16 @@ mod error;
 mod events;
 mod group;
 mod lenient;
+mod metrics;
 mod status;
 
 pub use account::{LogAnswer, MissingPrice, Price, PriceAnswer, Region, RegionsAnswer, SpotPrice, Usage, UsageAnswer};
 pub use error::ErrorBody;
 pub use events::{EventsAnswer, GroupEvent, GroupEvents};
 pub use group::{ContainerGroup, GroupsAnswer};
+pub use metrics::{
+    ContainerUse, CpuUse, DiskUse, FilesystemUse, GroupMetrics, InterfaceUse, MemoryUse, MetricsAnswer, Sample,
+};
 pub use status::{StatusAnswer, StatusRecord, record_hash};
 
 use serde::Deserialize;

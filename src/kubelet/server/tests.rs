@@ -165,6 +165,7 @@ impl Testee {
                 shutdown.clone(),
             ),
             logs,
+            figures: crate::kubelet::figures::tests::figures(),
             configz: Arc::new(json!({ "kubeletconfig": {} })),
             metrics: metrics.clone(),
         };

@@ -19,14 +19,14 @@ use provider::group::ObservedGroup;
 use provider::params;
 use provider::request::{CreateContainerGroup, Volume};
 use provider::response::{
-    CreateAnswer, EventsAnswer, GroupEvents, GroupsAnswer, LogAnswer, Price, PriceAnswer, Region, RegionsAnswer,
-    StatusAnswer, Usage, UsageAnswer,
+    CreateAnswer, EventsAnswer, GroupEvents, GroupMetrics, GroupsAnswer, LogAnswer, MetricsAnswer, Price, PriceAnswer,
+    Region, RegionsAnswer, StatusAnswer, Usage, UsageAnswer,
 };
 use serde::Deserialize;
 
 use crate::clock::{Clock, Skew, SystemClock};
 use crate::limits::{Limiter, Limits};
-use crate::query::{MAX_IDS, base};
+use crate::query::{MAX_IDS, base, metric_params};
 use crate::{
     Action, Error, EventsQuery, GroupQuery, LogQuery, Observer, PriceQuery, ProvideCredentials, RetryPolicies,
     StatusQuery, Transport,
@@ -295,6 +295,24 @@ impl Client {
             groups: answer.data,
             next_token: non_empty(answer.next_token),
         })
+    }
+
+    /// Reads what up to [`MAX_IDS`] groups use, as of the newest sample of each. Groups that are not there are left out.
+    ///
+    /// # Errors
+    /// As [`Self::describe_status`]. More than 20 ids, or none, are refused here.
+    pub async fn describe_metrics(&self, ids: &[String]) -> Result<Vec<GroupMetrics>, Error> {
+        const ACTION: Action = Action::DescribeMultiContainerGroupMetric;
+        check_ids(ACTION, ids)?;
+        if ids.is_empty() {
+            return Err(Error::new(
+                ACTION,
+                ErrorClass::Permanent,
+                "no ids: ECI needs at least one",
+            ));
+        }
+        let body = self.ask(ACTION, &metric_params(&self.region, ids)).await?;
+        Ok(decode::<MetricsAnswer>(ACTION, &body)?.groups)
     }
 
     /// Reads a container's log as it is now: at most the newest 2000 lines or 1 MiB.

@@ -97,8 +97,10 @@ fn documented(action: Action) -> Rate {
             per_minute: 1000,
             burst: 100,
         },
-        // ListUsage has no documented limit; the lowest one of a reading call is assumed. Of two figures for updates the lower.
+        // ListUsage has no documented limit; the lowest one of a reading call is assumed. Of two figures for updates and for
+        // metrics the lower.
         Action::UpdateContainerGroup
+        | Action::DescribeMultiContainerGroupMetric
         | Action::DescribeContainerLog
         | Action::ExecContainerCommand
         | Action::ListUsage => Rate {
