@@ -6,7 +6,7 @@ SCRIPTS = $(shell git ls-files --cached --others --exclude-standard '*.sh' .ci/r
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup check unit properties sim matrix engine engine-docker e2e endurance kubectl kubelet-api conformance conformance-short sdk sdk-java spark test test-long fuzz bench bench-mock deny up down exec load demo
+.PHONY: help setup check unit properties sim matrix engine engine-docker e2e endurance kubectl kubelet-api real-figures conformance conformance-short sdk sdk-java spark test test-long fuzz bench bench-mock deny up down exec load demo
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,14 +47,14 @@ matrix: ## the long form of it: every scenario under every fault with SEEDS=20 f
 E2E = cargo build --locked -p virtual-node -p mock-eci && \
 	cargo test --locked -p virtual-node --test e2e --no-run && \
 	VN_RUNTIME=simulated VN_BIN_DIR="$${CARGO_TARGET_DIR:-$(CURDIR)/target}/debug" MOCK_ECI_JOURNAL=20000 \
-		$(TESTBED)/with-cluster.sh $@ control-plane,dns,cloud,node \
+		$(TESTBED)/with-cluster.sh $@ control-plane,dns,cloud,node,metrics \
 		cargo test --locked --no-fail-fast --offline -p virtual-node --test e2e --
 
 e2e: ## the agent in a real cluster (real API server, scheduler, controllers), with simulated groups; SEED=n repeats one
 	$(E2E) --test-threads=4 --skip containers::
 
 endurance: ## the long forms of its tests: hundreds of kills, a thousand pods, ten minutes without rights; SEED=n repeats one
-	$(E2E) --ignored --nocapture --test-threads=1 --skip containers::
+	$(E2E) --ignored --nocapture --test-threads=1 --skip containers:: --skip real_figures::
 
 kubectl: ## kubectl's streams (exec, cp, attach, port-forward) with real containers in a real cluster
 	cargo build --locked -p virtual-node -p mock-eci
@@ -68,6 +68,13 @@ kubelet-api: ## each route of the kubelet API asked by each kind of client, besi
 	VN_RUNTIME=simulated VN_BIN_DIR="$${CARGO_TARGET_DIR:-$(CURDIR)/target}/debug" \
 		$(TESTBED)/with-cluster.sh $@ control-plane,worker,cloud,node \
 		cargo test --locked --no-fail-fast --offline -p virtual-node --test kubelet-api
+
+real-figures: ## autoscaling under real load, and figures beside a real kubelet's: real containers and a real worker
+	cargo build --locked -p virtual-node -p mock-eci
+	cargo test --locked -p virtual-node --test e2e --no-run
+	ECS=1 VN_BIN_DIR="$${CARGO_TARGET_DIR:-$(CURDIR)/target}/debug" \
+		$(TESTBED)/with-cluster.sh $@ control-plane,dns,worker,engine,cloud,node,metrics \
+		cargo test --locked --offline -p virtual-node --test e2e -- --ignored --nocapture --test-threads=1 real_figures::
 
 engine: ## mock-eci's real containers, on a container engine of their own
 	cargo test --locked -p mock-eci --features docker-tests --test docker --no-run
@@ -102,7 +109,7 @@ test: setup ## all suites: what CI runs
 	@tests/suites.sh check unit sim sdk engine kubectl e2e kubelet-api conformance-short spark
 
 test-long: setup ## all suites, and the long ones
-	@tests/suites.sh check unit sim sdk engine kubectl e2e kubelet-api conformance-short spark matrix conformance endurance engine-docker properties sdk-java fuzz demo bench
+	@tests/suites.sh check unit sim sdk engine kubectl e2e kubelet-api conformance-short spark matrix conformance endurance real-figures engine-docker properties sdk-java fuzz demo bench
 
 fuzz: ## mock-eci and the agent's streams against made-up input: each target (or TARGETS='params …') for MINUTES=10; KEEP=1 renews the corpus
 	@MINUTES="$${MINUTES:-10}" tests/fuzz.sh $(TARGETS)

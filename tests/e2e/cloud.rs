@@ -26,6 +26,11 @@ impl Cloud {
         Self { http, url }
     }
 
+    /// Its URL.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     /// `GET /mock/<path>`.
     pub async fn get(&self, path: &str) -> Value {
         self.call(self.http.get(format!("{}/mock/{path}", self.url))).await

@@ -2,7 +2,7 @@
 # A real cluster in namespaces of its own; see usage below and README.md.
 set -euo pipefail
 TESTBED=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-for part in lib.sh components.sh cluster/{settings,holder,process,pki,control-plane,dns,store,worker,engine,virtual-node,external,lifecycle}.sh; do
+for part in lib.sh components.sh cluster/{settings,holder,process,pki,control-plane,dns,store,worker,engine,virtual-node,metrics,external,lifecycle}.sh; do
 	# shellcheck source=/dev/null
 	source "$TESTBED/$part"
 done
@@ -20,7 +20,7 @@ usage() {
 		  stop|kill NAME             ends one component with SIGTERM or SIGKILL
 		  state                      prints the folder of its files
 		components: etcd apiserver kube-controller-manager kube-scheduler coredns store
-		            containerd kubelet kube-proxy engine mock-eci relay agent
+		            containerd kubelet kube-proxy engine mock-eci relay agent metrics-server
 		environment: VN_TESTBED (name of the instance), VN_PARTS (what to start); README.md has the rest
 	TEXT
 	exit 2

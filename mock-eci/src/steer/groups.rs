@@ -14,7 +14,10 @@ use crate::{
         container::{Container, State},
         group::Group,
     },
-    runtime::{Exit, LogLine, simulated::Simulated},
+    runtime::{
+        Exit, LogLine,
+        simulated::{Simulated, Told},
+    },
     spec::ContainerSpec,
 };
 
@@ -45,6 +48,15 @@ pub(super) static AREA: Area = Area {
             ready,
         )
         .bodies(&[r#"{"container": "c", "ready": false}"#]),
+        Route::post(
+            "/mock/groups/{id}/usage",
+            "what a simulated container uses from now on, in vCPU and MiB; without a figure it is its own again",
+            usage,
+        )
+        .bodies(&[
+            r#"{"container": "c", "cpu": 0.9, "memory-mib": 200}"#,
+            r#"{"container": "c"}"#,
+        ]),
         Route::post("/mock/groups/{id}/logs", "adds lines to a simulated log", logs)
             .bodies(&[r#"{"container": "c", "lines": ["one", "two"]}"#]),
         Route::post(
@@ -163,6 +175,22 @@ fn logs(call: &Call<'_>) -> Reply {
     done(simulated(call)?.log(call.segment(0), &container, &lines))
 }
 
+fn usage(call: &Call<'_>) -> Reply {
+    let Usage {
+        container,
+        cpu,
+        memory_mib,
+    } = call.body()?;
+    if cpu.is_some_and(|vcpu| !(0.0..=1_000.0).contains(&vcpu)) {
+        return Err(bad("cpu must be vCPUs from 0 to 1000"));
+    }
+    let told = Told {
+        nano_cores: cpu.map(|vcpu| (vcpu * 1e9) as u64),
+        memory: memory_mib.map(|mib| mib.saturating_mul(1 << 20)),
+    };
+    done(simulated(call)?.tell_use(call.segment(0), &container, told))
+}
+
 fn reclaim(call: &Call<'_>) -> Reply {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -234,6 +262,16 @@ struct ExitBody {
 struct Ready {
     container: String,
     ready: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Usage {
+    container: String,
+    #[serde(default)]
+    cpu: Option<f64>,
+    #[serde(default)]
+    memory_mib: Option<u64>,
 }
 
 #[derive(Deserialize)]

@@ -6,7 +6,10 @@ use jiff::{SignedDuration, Timestamp};
 use mock_eci::Config;
 use serde_json::{Value, json};
 
-use crate::bed::{Bed, Reply};
+use crate::{
+    bed::{Bed, Reply},
+    steering::steer,
+};
 
 async fn metric(bed: &Bed, id: &str, params: &[(&str, &str)]) -> Reply {
     let mut all = vec![("ContainerGroupId", id)];
@@ -280,4 +283,24 @@ async fn a_group_that_ended_uses_nothing_more() {
     bed.app().advance(Duration::from_secs(120));
     let records = records(&bed, &id, &[]).await;
     assert!((2..=3).contains(&records.len()), "{records:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_container_uses_what_it_is_told() {
+    let bed = Bed::new().await;
+    let id = running(&bed).await;
+    bed.app().advance(Duration::from_secs(60));
+    let container = records(&bed, &id, &[]).await[0]["Containers"][0]["Name"].clone();
+    let told = json!({ "container": container, "cpu": 1.25, "memory-mib": 300 });
+    let (status, answer) = steer(&bed, "POST", &format!("groups/{id}/usage"), Some(told)).await;
+    assert_eq!(status, 200, "{answer}");
+    bed.app().advance(Duration::from_secs(60));
+    let records = records(&bed, &id, &[]).await;
+    let [.., before, last] = records.as_slice() else {
+        panic!("{records:?}")
+    };
+    assert_eq!(last["CPU"]["UsageNanoCores"], 1_250_000_000);
+    assert_eq!(last["Containers"][0]["Memory"]["WorkingSet"], 300 << 20);
+    let used = |record: &Value| record["CPU"]["UsageCoreNanoSeconds"].as_u64().expect("a count");
+    assert_eq!(used(last) - used(before), 15 * 1_250_000_000);
 }

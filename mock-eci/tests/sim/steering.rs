@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use crate::bed::Bed;
 
-async fn steer(bed: &Bed, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
+/// One call of steering: status and answer.
+pub(crate) async fn steer(bed: &Bed, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
     let request = Request::builder()
         .method(method)
         .uri(format!("http://eci.test/mock/{path}"));

@@ -524,3 +524,29 @@ async fn a_tower_service_serves_as_transport() {
         "DescribeRegions"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn metrics_of_twenty_groups_are_one_call() {
+    let body = r#"{"RequestId":"r","MonitorDatas":[{"ContainerGroupId":"eci-1","Records":[{"Timestamp":"2026-01-01T00:00:15Z",
+        "CPU":{"UsageCoreNanoSeconds":7}}]},{"ContainerGroupId":"eci-2","Records":[]}]}"#;
+    let script = Script::of(vec![ok(body)]);
+    let client = client(&script);
+    let ids: Vec<String> = ["eci-1", "eci-2"].map(str::to_owned).into();
+    let groups = client.describe_metrics(&ids).await.expect("answered");
+    let used: Vec<_> = groups
+        .into_iter()
+        .map(|group| group.newest().and_then(|sample| sample.cpu.usage_core_nano_seconds))
+        .collect();
+    assert_eq!(used, [Some(7), None]);
+    for wrong in [Vec::new(), vec!["eci-1".to_owned(); 21]] {
+        let refusal = client.describe_metrics(&wrong).await.expect_err("refused here");
+        assert_eq!(refusal.class(), ErrorClass::Permanent);
+    }
+    let seen = script.finish();
+    assert_eq!(seen.len(), 1);
+    let form = seen[0].form();
+    assert!(
+        form.contains(&("MetricType".to_owned(), "summary".to_owned())),
+        "{form:?}"
+    );
+}

@@ -55,7 +55,7 @@ start_kube_controller_manager() {
 		--kubeconfig "$STATE/kubeconfigs/kube-controller-manager" --leader-elect=false \
 		--use-service-account-credentials --service-account-private-key-file "$PKI/service-accounts.key" \
 		--root-ca-file "$PKI/ca.crt" --cluster-signing-cert-file "$PKI/ca.crt" --cluster-signing-key-file "$PKI/ca.key" \
-		--kube-api-qps 1000 --kube-api-burst 2000 --bind-address 127.0.0.1
+		--kube-api-qps 1000 --kube-api-burst 2000 --bind-address 127.0.0.1 --horizontal-pod-autoscaler-sync-period 5s
 }
 ready_kube_controller_manager() {
 	wait_ready kube-controller-manager 60 http_ok https://127.0.0.1:10257/healthz --insecure

@@ -165,7 +165,8 @@ make_network() {
 	local ip
 	inside ip link set lo up
 	inside ip link add "$BRIDGE" type bridge
-	for ip in "$API_SERVER_IP" "${AGENT_IPS[@]}" "$RELAY_IP" "$STORE_IP" "$WORKER_IP" "${DNS_IPS[@]}"; do
+	for ip in "$API_SERVER_IP" "${AGENT_IPS[@]}" "$RELAY_IP" "$STORE_IP" "$WORKER_IP" "$METRICS_IP" \
+		"${DNS_IPS[@]}"; do
 		inside ip address add "$ip/$BRIDGE_PREFIX" dev "$BRIDGE"
 	done
 	inside ip link set "$BRIDGE" up

@@ -11,6 +11,7 @@ components_of() {
 	engine) echo engine ;;
 	cloud) echo mock-eci ;;
 	node) is_external || echo relay && echo agent ;;
+	metrics) echo metrics-server ;;
 	esac
 }
 
@@ -30,6 +31,7 @@ programs() {
 	! has_part worker || printf '%s\n' kubelet kube-proxy
 	! has_part dns || echo coredns
 	! has_part store || echo versitygw
+	! has_part metrics || echo metrics-server
 }
 
 # prepare: makes all that takes long, before anything is started.
@@ -124,6 +126,7 @@ hints() {
 		  make exec CMD='kubectl get nodes,pods -A'       kubectl, in the cluster's network
 		  make exec CMD='kubectl run hi --image=localhost/virtual-node/busybox:1 --restart=Never -- echo hello'
 		  make exec CMD='kubectl logs hi'
+		  make exec CMD='kubectl top pods'                what it uses (half a minute later)
 		  make exec CMD='curl -s $MOCK_ECI_URL/mock/ledger'   what mock-eci would bill
 		  make exec CMD=bash                              a shell in there
 		  make load ARCHIVE=image.tar                     more images (docker save)

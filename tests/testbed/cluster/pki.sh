@@ -70,6 +70,9 @@ make_pki() {
 	client kube-scheduler /CN=system:kube-scheduler
 	client coredns /CN=system:coredns
 	client relay /CN=virtual-node-relay
+	client metrics-server /CN=system:metrics-server
+	certificate metrics-server-serving /CN=metrics-server serverAuth \
+		"DNS:metrics-server.kube-system.svc,IP:$METRICS_IP"
 	client agent "/O=system:nodes/CN=system:node:$NODE_NAME"
 	certificate agent-serving "/O=system:nodes/CN=system:node:$NODE_NAME" serverAuth \
 		"DNS:$NODE_NAME$(printf ',IP:%s' "${AGENT_IPS[@]}")"

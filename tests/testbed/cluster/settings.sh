@@ -42,7 +42,8 @@ recall_choices() {
 #   engine         a container engine (podman) and the network of the container groups
 #   cloud          mock-eci
 #   node           the relay and the agent
-ALL_PARTS=control-plane,dns,store,worker,engine,cloud,node
+#   metrics        metrics-server, for kubectl top and autoscalers
+ALL_PARTS=control-plane,dns,store,worker,engine,cloud,node,metrics
 VN_PARTS=${VN_PARTS:-all}
 if [[ $VN_PARTS == all ]]; then
 	VN_PARTS=$ALL_PARTS
@@ -60,6 +61,7 @@ AGENT_IPS=(172.31.0.10 172.31.0.11)
 RELAY_IP=172.31.0.20
 STORE_IP=172.31.0.30
 WORKER_IP=172.31.0.40
+METRICS_IP=172.31.0.60
 WORKER_SUBNET=10.90.0.0/16
 DNS_IPS=(172.31.0.53 172.31.0.54)
 

@@ -52,8 +52,7 @@ fn sample(id: &GroupId, group: &SimGroup, since: Timestamp, at: Timestamp) -> Sa
                 sample.cpu.core_nanoseconds += run.spent();
                 continue;
             }
-            let ran = seconds(run.since, at);
-            let (cpu, memory) = (run.load.cpu(ran), run.load.memory(ran));
+            let (cpu, memory) = (run.cpu(at), run.memory(at));
             sample.cpu.add(cpu);
             sample.memory.add(memory);
             sample.containers.push(ContainerUse {
@@ -101,7 +100,29 @@ pub(super) struct Run {
     since: Timestamp,
     until: Option<Timestamp>,
     load: Load,
+    /// What steering said it is to use, oldest first.
+    told: Vec<Change>,
 }
+
+/// What steering says a container is to use; none = as it does by itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// Nanoseconds of one core per second.
+    pub nano_cores: Option<u64>,
+    /// Bytes of memory.
+    pub memory: Option<u64>,
+}
+
+/// It was told so.
+struct Change {
+    told: Told,
+    since: Timestamp,
+    /// What the run had used until then, in nanoseconds of one core.
+    before: u64,
+}
+
+/// How often a run can be told and what it used in between is still known.
+const MAX_TOLD: usize = 100;
 
 impl Run {
     pub(super) fn new(id: &GroupId, group: &GroupSpec, container: &ContainerSpec, now: Timestamp) -> Self {
@@ -109,6 +130,57 @@ impl Run {
             since: now,
             until: None,
             load: Load::of(id, group, container),
+            told: Vec::new(),
+        }
+    }
+
+    /// From now on it uses what it is told, but never more than it has.
+    pub(super) fn tell(&mut self, told: Told, now: Timestamp) {
+        let Size { milli_cpu, memory_mib } = self.load.size;
+        let told = Told {
+            nano_cores: told.nano_cores.map(|n| n.min(milli_cpu.saturating_mul(1_000_000))),
+            memory: told.memory.map(|bytes| bytes.min(memory_mib * MIB)),
+        };
+        let before = self.cpu(now).core_nanoseconds;
+        if self.told.len() >= MAX_TOLD {
+            self.told.remove(0);
+        }
+        self.told.push(Change {
+            told,
+            since: now,
+            before,
+        });
+    }
+
+    fn change(&self, at: Timestamp) -> Option<&Change> {
+        self.told.iter().rev().find(|change| change.since <= at)
+    }
+
+    fn cpu(&self, at: Timestamp) -> Cpu {
+        let own = self.load.cpu(seconds(self.since, at));
+        let Some(change) = self.change(at) else { return own };
+        let (nano_cores, since_then) = match change.told.nano_cores {
+            Some(rate) => (rate, (rate as f64 * seconds(change.since, at)) as u64),
+            None => {
+                let then = self.load.cpu(seconds(self.since, change.since)).core_nanoseconds;
+                (own.nano_cores, own.core_nanoseconds.saturating_sub(then))
+            }
+        };
+        Cpu {
+            nano_cores,
+            core_nanoseconds: change.before.saturating_add(since_then),
+        }
+    }
+
+    fn memory(&self, at: Timestamp) -> Memory {
+        match self.change(at).and_then(|change| change.told.memory) {
+            Some(bytes) => Memory {
+                usage: bytes,
+                cache: 0,
+                working_set: bytes,
+                rss: bytes,
+            },
+            None => self.load.memory(seconds(self.since, at)),
         }
     }
 
@@ -118,8 +190,7 @@ impl Run {
 
     /// Processor time of all of it, once it is over.
     pub(super) fn spent(&self) -> u64 {
-        let ran = self.until.map_or(0.0, |until| seconds(self.since, until));
-        self.load.cpu(ran).core_nanoseconds
+        self.cpu(self.until.unwrap_or(self.since)).core_nanoseconds
     }
 }
 
@@ -231,6 +302,42 @@ mod tests {
             prop_assert!(memory.rss <= memory.working_set && memory.working_set <= memory.usage);
             prop_assert!(memory.usage <= 4_096 * MIB);
         }
+    }
+
+    #[test]
+    fn a_run_uses_what_it_is_told_and_its_sum_never_falls() {
+        let at = |second| Timestamp::from_second(second).expect("in range");
+        let mut run = Run {
+            since: at(0),
+            until: None,
+            load: load(7),
+            told: Vec::new(),
+        };
+        let busy = Told {
+            nano_cores: Some(9_000_000_000),
+            memory: Some(MIB),
+        };
+        let before = run.cpu(at(100));
+        run.tell(busy, at(100));
+        assert_eq!(run.cpu(at(50)), load(7).cpu(50.0), "what was is not changed");
+        assert_eq!(run.cpu(at(100)).core_nanoseconds, before.core_nanoseconds);
+        let later = run.cpu(at(110));
+        assert_eq!(later.nano_cores, 2_000_000_000, "two cores are all it has");
+        assert_eq!(later.core_nanoseconds, before.core_nanoseconds + 20_000_000_000);
+        assert_eq!(run.memory(at(110)).working_set, MIB);
+        run.tell(Told::default(), at(110));
+        let (own, then) = (load(7).cpu(130.0), load(7).cpu(110.0));
+        let by_itself = run.cpu(at(130));
+        assert_eq!(by_itself.nano_cores, own.nano_cores);
+        assert_eq!(
+            by_itself.core_nanoseconds,
+            later.core_nanoseconds + own.core_nanoseconds - then.core_nanoseconds
+        );
+        for second in 200..500 {
+            run.tell(busy, at(second));
+        }
+        assert_eq!(run.told.len(), MAX_TOLD);
+        assert!(run.cpu(at(500)).core_nanoseconds > by_itself.core_nanoseconds);
     }
 
     #[test]

@@ -19,6 +19,7 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::sync::Notify;
 
+pub use self::metrics::Told;
 use self::{
     dice::{Decides, Dice},
     engine::{Due, Inner, Sim, SimContainer, SimGroup, run, spec_of},
@@ -104,6 +105,23 @@ impl Simulated {
         self.0
             .report_container(&id, &record.name, instance.number, ContainerEvent::Ready(ready), now);
         true
+    }
+
+    /// Has a running container use this much from now on; false = no such container runs.
+    pub fn tell_use(&self, group: &str, container: &str, told: Told) -> bool {
+        let now = self.0.clock.now();
+        let mut sim = self.0.sim();
+        let Some((id, index)) = sim.find(group, container) else {
+            return false;
+        };
+        let found = sim.groups.get_mut(&id).and_then(|g| g.containers.get_mut(index));
+        match found.filter(|c| c.running.is_some()).and_then(|c| c.runs.last_mut()) {
+            Some(run) => {
+                run.tell(told, now);
+                true
+            }
+            None => false,
+        }
     }
 
     /// Adds lines to the log of a container's newest instance; false = no such container ever ran.
