@@ -26,7 +26,7 @@ use jiff::Timestamp;
 use prometheus::Registry;
 use tokio::sync::watch;
 
-pub use routes::routes;
+pub(super) use routes::routes;
 
 use crate::clock;
 use crate::node::Capacity;

@@ -1,5 +1,4 @@
-//! The routes of figures. Methods, other spellings and errors are a kubelet's, which has some of them as services (a wrong method is
-//! 405, a slash at the end is welcome) and others as plain handlers (any method will do).
+//! The routes of figures. Which spellings and methods lead here is decided before (`routes::paths`).
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -8,8 +7,8 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Redirect, Response};
-use axum::routing::{any, get};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
 use futures::{StreamExt as _, stream};
 use prometheus::TextEncoder;
 
@@ -24,21 +23,18 @@ const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 const JSON: &str = "application/json";
 
 /// The routes, to be merged with the others.
-pub fn routes<S>(figures: Figures) -> Router<S> {
-    let summary = get(summary).post(summary);
+pub(in crate::kubelet) fn routes<S: Clone + Send + Sync + 'static>(figures: Figures) -> Router<S> {
     Router::new()
-        .route("/stats/summary", summary.clone())
-        .route("/stats/summary/", summary)
-        .route("/stats", any(|| async { Redirect::temporary("/stats/") }))
-        .route("/metrics", any(own_metrics))
-        .route("/metrics/resource", any(|figures| metrics(figures, resource::FAMILIES)))
-        .route("/metrics/cadvisor", any(|figures| metrics(figures, cadvisor::FAMILIES)))
-        // Scraped beside the others where kube-prometheus is installed. ECI carries probes out and tells no counts of them.
-        .route("/metrics/probes", any(start_time))
+        .route("/stats/summary", get(summary).post(summary))
+        .route("/metrics", get(own_metrics))
+        .route("/metrics/resource", get(|figures| metrics(figures, resource::FAMILIES)))
+        .route("/metrics/cadvisor", get(|figures| metrics(figures, cadvisor::FAMILIES)))
+        // Scraped beside the others where kube-prometheus is installed, which alerts where one of them is missing. ECI carries
+        // probes out, and tells no counts of them.
+        .route("/metrics/probes", get(start_time))
+        .route("/metrics/slis", get(healthy))
         .route("/pods", get(bound_pods))
-        .route("/pods/", get(bound_pods))
         .route("/runningpods/", get(running))
-        .route("/runningpods", any(|| async { Redirect::temporary("/runningpods/") }))
         .with_state(figures)
 }
 
@@ -74,6 +70,20 @@ async fn start_time(State(figures): State<Figures>) -> Response {
     text(TEXT, [exposition::process_start_time(figures.0.since)].into_iter())
 }
 
+/// The checks of `/healthz`: that it answers at all is what they say.
+async fn healthy() -> Response {
+    let mut metrics = String::from(
+        "# HELP kubernetes_healthcheck [STABLE] This metric records the result of a single healthcheck.\n\
+         # TYPE kubernetes_healthcheck gauge\n",
+    );
+    for name in ["log", "ping", "syncloop"] {
+        metrics.push_str(&format!(
+            "kubernetes_healthcheck{{name=\"{name}\",type=\"healthz\"}} 1\n"
+        ));
+    }
+    text(TEXT, [metrics].into_iter())
+}
+
 async fn bound_pods(State(figures): State<Figures>) -> Response {
     match figures.0.bound.list().await {
         Ok(pieces) => with_type(JSON, Body::from_stream(pieces)),
@@ -93,7 +103,7 @@ async fn running(State(figures): State<Figures>) -> Response {
 
 /// A body that is made piece by piece, as the client takes it.
 fn text(content_type: &'static str, pieces: impl Iterator<Item = String> + Send + 'static) -> Response {
-    let pieces = stream::iter(pieces).map(|piece| Ok::<_, Infallible>(piece));
+    let pieces = stream::iter(pieces).map(Ok::<_, Infallible>);
     with_type(content_type, Body::from_stream(pieces))
 }
 
