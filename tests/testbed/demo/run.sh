@@ -34,7 +34,8 @@ unset KUBECONFIG DOCKER_HOST
 for name in "${!VN_@}"; do
 	[[ $name == VN_@(CACHE|BIN_DIR|DEBIAN_MIRROR|INSIDE|DEMO_MEANWHILE|DEMO_LATE_CONFIG|DEMO_SPOT) ]] || unset "$name"
 done
-export VN_TESTBED=demo-$$
+# Without metrics-server, which takes minutes to build the first time and has no part in it.
+export VN_TESTBED=demo-$$ VN_PARTS=control-plane,dns,store,engine,cloud,node
 
 cluster() { "$TESTBED/cluster.sh" "$@"; }
 inside() { cluster exec "$@"; }
