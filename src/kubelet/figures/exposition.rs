@@ -167,20 +167,6 @@ pub(super) fn pieces(snapshot: Arc<Snapshot>, families: &'static [Family]) -> im
     })
 }
 
-/// The family that tells when a process began, alone.
-pub(super) fn process_start_time(since: Timestamp) -> String {
-    let mut lines = Lines {
-        name: "process_start_time_seconds",
-        text: String::new(),
-    };
-    lines.put(&[], epoch(since), None);
-    let name = lines.name;
-    format!(
-        "# HELP {name} [ALPHA] Start time of the process since unix epoch in seconds.\n# TYPE {name} gauge\n{}",
-        lines.text
-    )
-}
-
 fn escape(text: &mut String, value: &str) {
     for character in value.chars() {
         match character {

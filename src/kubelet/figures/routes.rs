@@ -29,10 +29,6 @@ pub(in crate::kubelet) fn routes<S: Clone + Send + Sync + 'static>(figures: Figu
         .route("/metrics", get(own_metrics))
         .route("/metrics/resource", get(|figures| metrics(figures, resource::FAMILIES)))
         .route("/metrics/cadvisor", get(|figures| metrics(figures, cadvisor::FAMILIES)))
-        // Scraped beside the others where kube-prometheus is installed, which alerts where one of them is missing. ECI carries
-        // probes out, and tells no counts of them.
-        .route("/metrics/probes", get(start_time))
-        .route("/metrics/slis", get(healthy))
         .route("/pods", get(bound_pods))
         .route("/runningpods/", get(running))
         .with_state(figures)
@@ -64,24 +60,6 @@ async fn own_metrics(State(figures): State<Figures>) -> Response {
         Ok(metrics) => text(TEXT, [metrics].into_iter()),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
-}
-
-async fn start_time(State(figures): State<Figures>) -> Response {
-    text(TEXT, [exposition::process_start_time(figures.0.since)].into_iter())
-}
-
-/// The checks of `/healthz`: that it answers at all is what they say.
-async fn healthy() -> Response {
-    let mut metrics = String::from(
-        "# HELP kubernetes_healthcheck [STABLE] This metric records the result of a single healthcheck.\n\
-         # TYPE kubernetes_healthcheck gauge\n",
-    );
-    for name in ["log", "ping", "syncloop"] {
-        metrics.push_str(&format!(
-            "kubernetes_healthcheck{{name=\"{name}\",type=\"healthz\"}} 1\n"
-        ));
-    }
-    text(TEXT, [metrics].into_iter())
 }
 
 async fn bound_pods(State(figures): State<Figures>) -> Response {

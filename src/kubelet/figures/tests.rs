@@ -337,8 +337,6 @@ async fn every_form_has_its_type_and_its_content() {
             "machine_cpu_cores{boot_id=\"\",machine_id=\"\",system_uuid=\"\"} 8\n",
         ),
         ("/metrics", TEXT, "virtual_node_build_info{"),
-        ("/metrics/probes", TEXT, "\nprocess_start_time_seconds "),
-        ("/metrics/slis", TEXT, "{name=\"ping\",type=\"healthz\"} 1\n"),
         ("/stats/summary", "application/json", r#""ephemeral-storage":{"#),
         ("/pods", "application/json", r#""items":[{"metadata":{"name":"p"}}]"#),
         (
