@@ -11,35 +11,16 @@ pub struct Difference {
     pub why: &'static str,
     /// Whether the status differs too, and not the words alone.
     pub status: bool,
-    /// Whether it is to go: what is served is not there yet.
-    pub soon: bool,
 }
 
 const fn words(case: &'static str, why: &'static str) -> Difference {
-    let (status, soon) = (false, false);
-    Difference {
-        case,
-        why,
-        status,
-        soon,
-    }
+    let status = false;
+    Difference { case, why, status }
 }
 
 const fn status(case: &'static str, why: &'static str) -> Difference {
-    let (status, soon) = (true, false);
-    Difference {
-        case,
-        why,
-        status,
-        soon,
-    }
-}
-
-const fn soon(case: &'static str) -> Difference {
-    Difference {
-        soon: true,
-        ..status(case, "figures are not served yet")
-    }
+    let status = true;
+    Difference { case, why, status }
 }
 
 const NO_MACHINE: &str = "there is no machine whose files could be shown: as a kubelet with enableSystemLogHandler off";
@@ -61,14 +42,6 @@ pub const DIFFERENCES: &[Difference] = &[
     words("exec, unknown version", RUNTIME),
     words("exec, unknown protocol", SAYS_WHY),
     words("exec, WebSocket by POST", SAYS_WHY),
-    soon("pods"),
-    soon("pods, slash"),
-    soon("runningpods"),
-    soon("stats summary"),
-    soon("stats summary, POST"),
-    soon("metrics"),
-    soon("metrics resource"),
-    soon("metrics cadvisor"),
     words("portForward, port x", "the words are those of Go's parser of numbers"),
 ];
 
