@@ -111,10 +111,11 @@ async fn run_nodes(
     metrics: &Metrics,
     shutdown: &Shutdown,
 ) -> anyhow::Result<()> {
+    let limits = eci_limits(config)?;
     let caps = caps(config);
     let shared = Shared {
         eci: eci.clone(),
-        logs: LogBudget::new(config.eci_limits != EciLimits::None),
+        logs: LogBudget::new(limits.rate(Action::DescribeContainerLog).map(|rate| rate.per_minute)),
         sampler: Sampler::new(Arc::new(eci.clone()), metrics.clone()),
         caps: caps.clone(),
         health: health.clone(),
@@ -189,16 +190,20 @@ async fn start_burst(
     Ok(())
 }
 
+fn eci_limits(config: &Config) -> anyhow::Result<Limits> {
+    Ok(match &config.eci_limits {
+        EciLimits::Documented => Limits::Documented,
+        EciLimits::None => Limits::None,
+        EciLimits::File(path) => Limits::from_file(path).context("reading --eci-limits")?,
+    })
+}
+
 /// The client of ECI that these settings describe.
 ///
 /// # Errors
 /// A setting or a file cannot be used.
 pub(crate) fn eci_client(config: &Config, metrics: &Metrics) -> anyhow::Result<Client> {
-    let limits = match &config.eci_limits {
-        EciLimits::Documented => Limits::Documented,
-        EciLimits::None => Limits::None,
-        EciLimits::File(path) => Limits::from_file(path).context("reading --eci-limits")?,
-    };
+    let limits = eci_limits(config)?;
     let settings = ClientConfig {
         endpoint: config.eci_endpoint.clone(),
         region: config.region.clone(),

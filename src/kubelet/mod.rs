@@ -107,12 +107,7 @@ pub async fn start(
         }
     };
     let commands = Arc::new(EciCommands(eci.clone()));
-    let logs = LogAccess {
-        source: Arc::new(EciLogs(eci)),
-        pods,
-        budget,
-        metrics: metrics.clone(),
-    };
+    let logs = LogAccess::new(Arc::new(EciLogs(eci)), pods, budget, metrics.clone());
     let api = KubeletApi {
         auth: Arc::new(Auth::new(client.clone(), node.name.clone())),
         streams: Streams::new(commands, logs.clone(), metrics.clone(), shutdown.clone())

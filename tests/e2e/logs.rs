@@ -1,12 +1,15 @@
 //! `kubectl logs`, through the API server and the agent's kubelet API.
 
+use std::ops::Range;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 
+use futures::future::join_all;
 use tokio::io::AsyncReadExt as _;
-use tokio::process::Command;
+use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, PATIENCE};
 use crate::namespace::{CONTAINER, Namespace, pod};
 
 #[tokio::test]
@@ -67,22 +70,8 @@ async fn a_follower_sees_lines_as_they_come_and_ends_with_the_container() {
     talker["spec"]["restartPolicy"] = "Never".into();
     let (_, group) = namespace.running(talker).await;
 
-    let mut kubectl = Command::new("kubectl")
-        .args(["--namespace", &namespace.name, "logs", "--follow", "talks"])
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .expect("kubectl runs");
-    let seen = Arc::new(Mutex::new(String::new()));
-    let (mut out, text) = (kubectl.stdout.take().expect("piped"), seen.clone());
-    let reading = tokio::spawn(async move {
-        let mut buffer = vec![0; 4096];
-        while let Ok(count @ 1..) = out.read(&mut buffer).await {
-            let part = String::from_utf8_lossy(&buffer[..count]);
-            text.lock().expect("no panic while locked").push_str(&part);
-        }
-    });
-    let shown = async || seen.lock().expect("no panic while locked").clone();
+    let mut follower = Follower::of(&namespace, "talks");
+    let shown = async || follower.shown();
     let mut whole = first_line(&namespace, "talks");
     cluster.eventually("the first line", shown, |text| *text == whole).await;
     for lines in [["one", "two"], ["two", "three"], ["three", "three"]] {
@@ -96,16 +85,143 @@ async fn a_follower_sees_lines_as_they_come_and_ends_with_the_container() {
     cluster.cloud.log(&group, CONTAINER, &["last words"]).await;
     cluster.cloud.exit(&group, CONTAINER, 0).await;
     whole.push_str("last words\n");
-    let ended = tokio::time::timeout(crate::cluster::PATIENCE, kubectl.wait()).await;
-    let status = ended
-        .unwrap_or_else(|_| panic!("kubectl still follows"))
-        .expect("it ran");
-    assert!(status.success(), "{status}");
-    reading.await.expect("read to its end");
-    assert_eq!(shown().await, whole);
+    assert_eq!(follower.end().await, whole);
     // The container has ended, its log stays.
     namespace.phase("talks", "Succeeded").await;
     assert_eq!(namespace.kubectl(&["logs", "talks"]).await.ok(), whole);
+}
+
+/// More than ECI returns at once may not come between two readings: 2,000 lines.
+const WITHIN: usize = 1_999;
+
+#[tokio::test]
+async fn twenty_thousand_lines_in_bursts_while_twenty_others_are_followed() {
+    let cluster = Cluster::shared().await;
+    let namespace = Namespace::new(&cluster, "bursts").await;
+    let names: Vec<String> = (0..20).map(|n| format!("quiet-{n}")).collect();
+    let quiet = join_all(names.iter().map(|name| namespace.running(pod(name)))).await;
+    let mut driver = pod("driver");
+    driver["spec"]["restartPolicy"] = "Never".into();
+    let (_, group) = namespace.running(driver).await;
+    let followers: Vec<Follower> = names.iter().map(|name| Follower::of(&namespace, name)).collect();
+    let (mut follower, mut second) = (Follower::of(&namespace, "driver"), Follower::of(&namespace, "driver"));
+    for (follower, name) in followers.iter().zip(&names) {
+        let first = first_line(&namespace, name);
+        let shown = async || follower.shown();
+        cluster.eventually("the first line", shown, |text| *text == first).await;
+    }
+    let mut whole = first_line(&namespace, "driver");
+    for follower in [&follower, &second] {
+        let shown = async || follower.shown();
+        cluster.eventually("the first line", shown, |text| *text == whole).await;
+    }
+
+    // Each burst is within the limits, as the one before it was read when it begins.
+    for begin in (0..20_000).step_by(WITHIN) {
+        let burst = numbered(begin..(begin + WITHIN).min(20_000));
+        write(&cluster, &group, &burst).await;
+        whole.push_str(&burst);
+        for follower in [&follower, &second] {
+            let length = async || follower.length();
+            cluster
+                .eventually("the burst", length, |length| *length >= whole.len())
+                .await;
+        }
+    }
+    assert!(follower.shown() == whole, "each line once");
+    assert!(second.shown() == whole, "each line once, to the other too");
+
+    // Too many at once: the newest are there, and what is missing is told where it is missing.
+    write(&cluster, &group, &numbered(20_000..22_500)).await;
+    let newest = numbered(20_500..22_500);
+    let shown = async || follower.shown();
+    let ends = |text: &String| text.ends_with(&newest);
+    let text = cluster.eventually("the newest lines", shown, ends).await;
+    let notice = text[whole.len()..].strip_suffix(&newest).unwrap_or_default();
+    assert!(
+        notice.contains("lines are missing here, their number is unknown") && notice.matches('\n').count() == 1,
+        "{notice}"
+    );
+    let whole = format!("{whole}{notice}{newest}after the gap\n");
+    cluster.cloud.log(&group, CONTAINER, &["after the gap"]).await;
+    cluster.cloud.exit(&group, CONTAINER, 0).await;
+    assert!(follower.end().await == whole && second.end().await == whole);
+
+    // Those who had nothing to tell all the time are still heard.
+    for (_, group) in &quiet {
+        cluster.cloud.log(group, CONTAINER, &["at last"]).await;
+    }
+    for (follower, name) in followers.iter().zip(&names) {
+        let all = format!("{}at last\n", first_line(&namespace, name));
+        let shown = async || follower.shown();
+        cluster.eventually("the second line", shown, |text| *text == all).await;
+    }
+}
+
+/// Lines with these numbers.
+fn numbered(numbers: Range<usize>) -> String {
+    numbers
+        .map(|number| format!("line {number} of the driver, of some length\n"))
+        .collect()
+}
+
+/// Writes lines to a container's log, all at once.
+async fn write(cluster: &Cluster, group: &str, lines: &str) {
+    let lines: Vec<&str> = lines.lines().collect();
+    cluster.cloud.log(group, CONTAINER, &lines).await;
+}
+
+/// `kubectl logs --follow`, and what it has shown.
+struct Follower {
+    kubectl: Child,
+    seen: Arc<Mutex<String>>,
+    reading: Option<JoinHandle<()>>,
+}
+
+impl Follower {
+    fn of(namespace: &Namespace<'_>, pod: &str) -> Self {
+        let mut kubectl = Command::new("kubectl")
+            .args(["--namespace", &namespace.name, "logs", "--follow", pod])
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("kubectl runs");
+        let seen = Arc::new(Mutex::new(String::new()));
+        let (mut out, text) = (kubectl.stdout.take().expect("piped"), seen.clone());
+        let reading = tokio::spawn(async move {
+            let mut buffer = vec![0; 1 << 16];
+            while let Ok(count @ 1..) = out.read(&mut buffer).await {
+                let part = String::from_utf8_lossy(&buffer[..count]);
+                text.lock().expect("no panic while locked").push_str(&part);
+            }
+        });
+        Self {
+            kubectl,
+            seen,
+            reading: Some(reading),
+        }
+    }
+
+    fn shown(&self) -> String {
+        self.seen.lock().expect("no panic while locked").clone()
+    }
+
+    fn length(&self) -> usize {
+        self.seen.lock().expect("no panic while locked").len()
+    }
+
+    /// All it has shown when it ended by itself, without an error.
+    async fn end(&mut self) -> String {
+        let ended = tokio::time::timeout(PATIENCE, self.kubectl.wait()).await;
+        let status = ended
+            .unwrap_or_else(|_| panic!("kubectl still follows"))
+            .expect("it ran");
+        assert!(status.success(), "{status}");
+        if let Some(reading) = self.reading.take() {
+            reading.await.expect("read to its end");
+        }
+        self.shown()
+    }
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
-//! (pure) What of a reading is written to the client: lines since a time, the newest lines, without timestamps, so many bytes.
+//! (pure) What of a reading is written to the client: the newest lines, lines since a time, without timestamps, so many bytes,
+//! in this order, which is a kubelet's.
 
 use jiff::Timestamp;
 
@@ -12,38 +13,34 @@ pub(super) fn split_timestamp(line: &str) -> Option<(Timestamp, &str)> {
     Some((time.parse().ok()?, rest))
 }
 
-/// The lines of a first reading that the client asked for.
-pub(super) fn select<'a>(lines: &[&'a str], options: &LogOptions, now: Timestamp) -> Vec<&'a str> {
-    let since = options.since(now);
-    let young = |line: &&&str| match (since, split_timestamp(line)) {
-        (Some(since), Some((time, _))) => time >= since,
-        // What follows a line without a timestamp belongs to it; it is not thrown away on a guess.
-        _ => true,
-    };
-    let mut selected: Vec<&str> = lines.iter().filter(young).copied().collect();
-    if let Some(tail) = options.tail_lines {
-        let tail = usize::try_from(tail).unwrap_or(0);
-        selected.drain(..selected.len().saturating_sub(tail));
-    }
-    selected
+/// The newest of `lines` that the client asked for. Which of them are young enough is decided afterwards, line by line, as a
+/// kubelet does it.
+pub(super) fn newest<'a, 'b>(lines: &'a [&'b str], options: &LogOptions) -> &'a [&'b str] {
+    let tail = options
+        .tail_lines
+        .map_or(usize::MAX, |tail| usize::try_from(tail).unwrap_or(0));
+    &lines[lines.len().saturating_sub(tail)..]
 }
 
 /// Turns lines into what is sent, counting the bytes.
 #[derive(Clone, Debug)]
 pub(super) struct Writer {
     timestamps: bool,
+    /// Lines older than this are not sent.
+    since: Option<Timestamp>,
     /// Bytes that may still be sent.
     left: usize,
 }
 
 impl Writer {
-    /// For these options.
-    pub(super) fn new(options: &LogOptions) -> Self {
+    /// For these options, of a request that came at `now`.
+    pub(super) fn new(options: &LogOptions, now: Timestamp) -> Self {
         let left = options
             .limit_bytes
             .map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
         Self {
             timestamps: options.timestamps,
+            since: options.since(now),
             left,
         }
     }
@@ -53,8 +50,19 @@ impl Writer {
         self.left == 0
     }
 
-    /// Adds a line to `out`, less its first `skip` bytes, which were written before.
+    /// From when on lines are sent.
+    pub(super) fn since(&self) -> Option<Timestamp> {
+        self.since
+    }
+
+    /// Adds a line to `out`, less its first `skip` bytes, which were written before, unless it is too old.
     pub(super) fn line(&mut self, line: &str, skip: usize, out: &mut Vec<u8>) {
+        // A line without a timestamp belongs to one before it; it is not thrown away on a guess.
+        if let (Some(since), Some((time, _))) = (self.since, split_timestamp(line))
+            && time < since
+        {
+            return;
+        }
         let text = if skip > 0 {
             line.get(skip..).unwrap_or_default()
         } else if self.timestamps {
@@ -91,9 +99,9 @@ mod tests {
 
     fn written(options: &LogOptions) -> String {
         let now = "2026-01-02T03:05:00Z".parse().expect("time");
-        let mut writer = Writer::new(options);
+        let mut writer = Writer::new(options, now);
         let mut out = Vec::new();
-        for line in select(&LINES, options, now) {
+        for line in newest(&LINES, options) {
             writer.line(line, 0, &mut out);
         }
         String::from_utf8(out).expect("text")
@@ -114,7 +122,7 @@ mod tests {
     #[test]
     fn an_empty_line_stays_a_line() {
         let mut out = Vec::new();
-        let mut writer = Writer::new(&LogOptions::default());
+        let mut writer = Writer::new(&LogOptions::default(), Timestamp::MAX);
         writer.line("2026-01-02T03:04:03Z \n", 0, &mut out);
         writer.line("2026-01-02T03:04:03Z\n", 0, &mut out);
         assert_eq!(out, b"\n\n");
@@ -141,6 +149,12 @@ mod tests {
             ..LogOptions::default()
         };
         assert_eq!(written(&since), "two words\nwithout a time\nlast");
+        let both = LogOptions {
+            tail_lines: Some(3),
+            since_time: Some("2026-01-02T03:04:03Z".parse().expect("time")),
+            ..LogOptions::default()
+        };
+        assert_eq!(written(&both), "without a time\nlast", "of the newest three, the young");
         assert_eq!(
             written(&LogOptions {
                 since_seconds: Some(57),
@@ -164,7 +178,11 @@ mod tests {
     #[test]
     fn the_rest_of_an_open_line_has_no_timestamp() {
         let mut out = Vec::new();
-        Writer::new(&LogOptions::default()).line("2026-01-02T03:04:03Z last\n", LINES[3].len(), &mut out);
+        Writer::new(&LogOptions::default(), Timestamp::MAX).line(
+            "2026-01-02T03:04:03Z last\n",
+            LINES[3].len(),
+            &mut out,
+        );
         assert_eq!(out, b"\n");
     }
 }

@@ -9,6 +9,8 @@ use std::hash::{BuildHasher, RandomState};
 
 /// Lines of one reading at most: ECI's own limit.
 pub(super) const MAX_LINES: usize = 2_000;
+/// Bytes of one reading at most: ECI's own limit.
+pub(super) const MAX_BYTES: usize = 1 << 20;
 
 /// The end of what was seen of a log: hashes of the newest whole lines, and the text of a last line without its end.
 #[derive(Clone, Debug)]
@@ -225,7 +227,41 @@ mod tests {
         }
     }
 
+    prop_compose! {
+        /// A log with few different texts and times, most of them equal to others; where readings end, in bytes.
+        fn a_monotonous_log()(lines in prop::collection::vec((0_u64..3, "a{0,2}"), 1..200))(
+            cuts in prop::collection::vec(0..=lines.iter().map(|(_, text)| text.len() + 6).sum::<usize>(), 1..40),
+            lines in Just(lines),
+        ) -> (Vec<u64>, String, Vec<usize>) {
+            let times: Vec<u64> = lines.iter().scan(0, |now, (step, _)| { *now += step / 2; Some(*now) }).collect();
+            let log = lines.iter().zip(&times).map(|((_, text), time)| format!("{time:04} {text}\n")).collect();
+            let mut cuts = cuts;
+            cuts.sort_unstable();
+            (times, log, cuts)
+        }
+    }
+
     proptest! {
+        /// Equal lines of equal times are counted right, because a reading that is not cut begins with the first line of its time.
+        #[test]
+        fn equal_lines_are_neither_lost_nor_doubled((times, log, cuts) in a_monotonous_log(), back in 0_u64..3) {
+            let mut seen = Seen::default();
+            let mut printed = String::new();
+            let mut before = 0;
+            for cut in cuts {
+                // The last line that was seen, whole or not.
+                let last = log[..before].split_inclusive('\n').count().checked_sub(1);
+                let since = last.map_or(0, |last| times[last].saturating_sub(back));
+                let first = times.iter().take_while(|time| **time < since).count();
+                let begin = log.split_inclusive('\n').take(first).map(str::len).sum::<usize>();
+                let new = print(&mut seen, &log[begin..cut]);
+                prop_assert!(new.is_some(), "no gap");
+                printed.push_str(&new.unwrap_or_default());
+                before = cut;
+                prop_assert_eq!(&printed, &log[..cut]);
+            }
+        }
+
         /// Whatever is read when, and wherever the windows begin, each byte is printed once, as long as each reading goes
         /// back to a line that was seen whole.
         #[test]

@@ -150,12 +150,7 @@ impl Testee {
         let shutdown = Shutdown::new();
         let commands = Commands::default();
         let metrics = Metrics::new().expect("registers");
-        let logs = LogAccess {
-            source: node.clone(),
-            pods: node.clone(),
-            budget: LogBudget::hasty(),
-            metrics: metrics.clone(),
-        };
+        let logs = LogAccess::new(node.clone(), node.clone(), LogBudget::hasty(), metrics.clone());
         let api = KubeletApi {
             auth: Arc::new(Auth::new(client, "n".to_owned())),
             streams: Streams::new(

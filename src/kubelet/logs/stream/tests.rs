@@ -1,11 +1,13 @@
 use std::sync::Mutex;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
+use jiff::Timestamp;
 use tokio::time::timeout;
 
 use super::*;
-use crate::kubelet::lookup::{ContainerEntry, PodEntry};
+use crate::kubelet::lookup::{ContainerEntry, ContainerRun, PodEntry};
 
 /// A log that grows with each reading, as far as `window` lines back.
 #[derive(Default)]
@@ -32,12 +34,8 @@ impl Script {
     }
 
     fn access(self: &Arc<Self>) -> LogAccess {
-        LogAccess {
-            source: self.clone(),
-            pods: self.clone(),
-            budget: LogBudget::hasty(),
-            metrics: Metrics::new().expect("registers"),
-        }
+        let metrics = Metrics::new().expect("registers");
+        LogAccess::new(self.clone(), self.clone(), LogBudget::hasty(), metrics)
     }
 }
 
@@ -198,13 +196,12 @@ async fn a_group_that_is_gone_ends_the_stream() {
 
 #[tokio::test]
 async fn a_restart_ends_the_stream_with_the_rest_of_the_run_that_was_followed() {
-    let script = Script::new(&line(9, "of the next run"), &[]);
-    *script.previous.lock().expect("no panics") = line(1, "one") + &line(2, "two");
-    let first = Script::new(&line(1, "one"), &[]);
-    let mut stream = LogStream::open(first.access(), target(), follow())
+    let script = Script::new(&line(1, "one"), &[]);
+    let stream = LogStream::open(script.access(), target(), follow())
         .await
         .expect("opens");
-    stream.access = script.access();
+    *script.log.lock().expect("no panics") = line(9, "of the next run");
+    *script.previous.lock().expect("no panics") = line(1, "one") + &line(2, "two");
     *script.run.lock().expect("no panics") = Some((ContainerRun::Running, 1));
     let chunks: Vec<_> = timeout(Duration::from_secs(20), stream.into_stream().collect())
         .await
@@ -289,10 +286,8 @@ async fn an_error_of_the_first_reading_is_an_error() {
             async { Err(LogError::Refused("no right to read logs".to_owned())) }.boxed()
         }
     }
-    let access = LogAccess {
-        source: Arc::new(Broken),
-        ..Script::new("", &[]).access()
-    };
+    let metrics = Metrics::new().expect("registers");
+    let access = LogAccess::new(Arc::new(Broken), Script::new("", &[]), LogBudget::hasty(), metrics);
     let error = LogStream::open(access, target(), LogOptions::default()).await.err();
     assert_eq!(error, Some(LogError::Refused("no right to read logs".to_owned())));
 }
