@@ -47,7 +47,7 @@ matrix: ## the long form of it: every scenario under every fault with SEEDS=20 f
 E2E = cargo build --locked -p virtual-node -p mock-eci && \
 	cargo test --locked -p virtual-node --test e2e --no-run && \
 	VN_RUNTIME=simulated VN_BIN_DIR="$${CARGO_TARGET_DIR:-$(CURDIR)/target}/debug" MOCK_ECI_JOURNAL=20000 \
-		$(TESTBED)/with-cluster.sh $@ control-plane,dns,cloud,node,metrics \
+		$(TESTBED)/with-cluster.sh $@ control-plane,dns,store,cloud,node,metrics \
 		cargo test --locked --no-fail-fast --offline -p virtual-node --test e2e --
 
 e2e: ## the agent in a real cluster (real API server, scheduler, controllers), with simulated groups; SEED=n repeats one

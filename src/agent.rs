@@ -17,8 +17,9 @@ use tokio::task::JoinSet;
 use crate::burst::{self, BurstConnections, BurstSettings};
 use crate::caps::{self, Cap, Caps};
 use crate::config::{BurstConfig, Config, EciLimits, NodeConfig, ServiceVips, Unenforceable};
+use crate::kubelet::archive::{Archive, Keeper, LogKeeper, S3Store};
 use crate::kubelet::figures::sampler::Sampler;
-use crate::kubelet::{self, Figures, LogBudget};
+use crate::kubelet::{self, EciLogs, Figures, LogAccess, LogBudget};
 use crate::leader::{self, LeaderSettings, Times};
 use crate::metrics::{self, Health, Metrics};
 use crate::node::{self, Capacity, CloudConditions, CpuUsage, NodeSettings, OwnUse};
@@ -116,6 +117,7 @@ async fn run_nodes(
     let shared = Shared {
         eci: eci.clone(),
         logs: LogBudget::new(limits.rate(Action::DescribeContainerLog).map(|rate| rate.per_minute)),
+        archive: log_archive(config, metrics)?,
         sampler: Sampler::new(Arc::new(eci.clone()), metrics.clone()),
         caps: caps.clone(),
         health: health.clone(),
@@ -216,6 +218,25 @@ pub(crate) fn eci_client(config: &Config, metrics: &Metrics) -> anyhow::Result<C
     Ok(client.with_observer(Arc::new(CallCounter(metrics.clone()))))
 }
 
+/// Where logs are kept beyond their groups, if they are.
+fn log_archive(config: &Config, metrics: &Metrics) -> anyhow::Result<Option<Archive>> {
+    let Some(settings) = &config.log_archive else {
+        return Ok(None);
+    };
+    let transport = Arc::new(ReqwestTransport::new().context("setting up HTTP")?);
+    let environment = Environment::process();
+    let store = S3Store::new(settings, &config.region, &environment, Arc::new(SystemClock), transport)
+        .context("--log-archive")?;
+    let place = settings.to_string();
+    tracing::info!(place, "logs are kept beyond their container groups");
+    Ok(Some(Archive::new(
+        Arc::new(store),
+        &config.cluster_id,
+        &place,
+        metrics.clone(),
+    )))
+}
+
 /// Counts calls to ECI.
 struct CallCounter(Metrics);
 
@@ -236,6 +257,7 @@ impl eci::Observer for CallCounter {
 struct Shared {
     eci: Client,
     logs: LogBudget,
+    archive: Option<Archive>,
     sampler: Sampler,
     caps: Caps,
     health: Health,
@@ -251,7 +273,8 @@ async fn start_node(
 ) -> anyhow::Result<()> {
     let Shared {
         eci,
-        logs,
+        logs: budget,
+        archive,
         sampler,
         caps,
         health,
@@ -307,13 +330,28 @@ async fn start_node(
         metrics.clone(),
         shutdown.clone(),
     );
+    let pods_here = Arc::new(store.clone());
+    let mut logs = LogAccess::new(
+        Arc::new(EciLogs(eci.clone())),
+        pods_here,
+        budget.clone(),
+        metrics.clone(),
+    );
+    let mut keeper: Option<Arc<dyn LogKeeper>> = None;
+    if let (Some(archive), Some(settings)) = (archive, &config.log_archive) {
+        logs = logs.with_archive(archive.clone());
+        keeper = Some(Arc::new(Keeper::new(
+            archive.clone(),
+            logs.clone(),
+            settings.selector.clone(),
+        )));
+    }
     let kubelet = kubelet::start(
         config,
         node,
         kube.clone(),
-        Arc::new(store.clone()),
+        logs,
         eci.clone(),
-        logs.clone(),
         figures,
         metrics,
         shutdown,
@@ -332,6 +370,7 @@ async fn start_node(
             eci: eci.clone(),
             store,
             conditions: conditions_in,
+            keeper,
             health: health.clone(),
             caps: caps.clone(),
             metrics: metrics.clone(),

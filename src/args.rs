@@ -215,6 +215,24 @@ pub struct RunArgs {
     /// this, with --burst [default: no limit]
     #[arg(long, env = "VIRTUAL_NODE_NAMESPACE_MAX_VCPU", value_name = "VCPU")]
     pub namespace_max_vcpu: Option<String>,
+    /// Where logs are kept beyond their container groups, such as s3://bucket/prefix or oss://bucket/prefix [default: nowhere]
+    ///
+    /// Credentials of s3 come from the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY) or the shared credentials file, of
+    /// oss from where those of ECI come.
+    #[arg(long, env = "VIRTUAL_NODE_LOG_ARCHIVE", value_name = "URL")]
+    pub log_archive: Option<String>,
+
+    /// Endpoint of the log archive's store [default: AWS_ENDPOINT_URL or that of AWS for s3, that of the region for oss]
+    #[arg(long, env = "VIRTUAL_NODE_LOG_ARCHIVE_ENDPOINT", value_name = "URL")]
+    pub log_archive_endpoint: Option<String>,
+
+    /// Region of the log archive's store [default: AWS_REGION for s3, --region for oss]
+    #[arg(long, env = "VIRTUAL_NODE_LOG_ARCHIVE_REGION", value_name = "ID")]
+    pub log_archive_region: Option<String>,
+
+    /// Labels of the pods whose logs are kept; a pod must have all of them [default: spark-role=driver]
+    #[arg(long, env = "VIRTUAL_NODE_LOG_ARCHIVE_SELECTOR", value_name = "KEY=VALUE,...")]
+    pub log_archive_selector: Option<String>,
 
     /// How often all container groups are listed, such as 30s or 1m [default: 30s]
     ///

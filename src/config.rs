@@ -35,6 +35,8 @@ pub const ACK_NODE_NAME_PREFIX: &str = "virtual-kubelet-";
 const DEFAULT_METRICS_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 10255);
 const DEFAULT_CLUSTER_DNS: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 96, 0, 10));
 const DEFAULT_CERT_DIR: &str = "/var/lib/virtual-node/pki";
+/// Label of the pods whose logs are kept.
+pub const DEFAULT_LOG_ARCHIVE_SELECTOR: (&str, &str) = ("spark-role", "driver");
 const DEFAULT_CLUSTER_DOMAIN: &str = "cluster.local";
 const DEFAULT_MAX_CONNECTIONS: usize = 10_000;
 
@@ -81,6 +83,8 @@ pub struct Config {
     pub node_labels: BTreeMap<String, String>,
     /// What happens to pod fields that ECI cannot express and that only tighten security.
     pub unenforceable: Unenforceable,
+    /// Where logs of some pods are kept beyond their groups; `None` = nowhere.
+    pub log_archive: Option<LogArchiveConfig>,
     /// How long the cloud is given before something is concluded from what it does not show.
     pub patience: Patience,
     /// What each namespace may have on virtual nodes at a time.
@@ -139,6 +143,47 @@ pub enum EciLimits {
     None,
     /// As a file says.
     File(PathBuf),
+}
+
+/// Where logs of some pods are kept beyond their groups.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogArchiveConfig {
+    /// Kind of store.
+    pub kind: ArchiveKind,
+    /// Bucket.
+    pub bucket: String,
+    /// What all keys begin with, without slashes around it; may be empty.
+    pub prefix: String,
+    /// URL of the store; `None` = the usual one.
+    pub endpoint: Option<String>,
+    /// Region of the store; `None` = the usual one.
+    pub region: Option<String>,
+    /// Labels that a pod must have.
+    pub selector: BTreeMap<String, String>,
+}
+
+impl fmt::Display for LogArchiveConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = match self.kind {
+            ArchiveKind::S3 => "s3",
+            ArchiveKind::Oss => "oss",
+        };
+        write!(f, "{scheme}://{}", self.bucket)?;
+        if self.prefix.is_empty() {
+            Ok(())
+        } else {
+            write!(f, "/{}", self.prefix)
+        }
+    }
+}
+
+/// Kinds of stores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ArchiveKind {
+    /// S3, or what speaks like it.
+    S3,
+    /// Alibaba Cloud's OSS.
+    Oss,
 }
 
 /// Where the serving certificate of the kubelet API comes from.
@@ -291,6 +336,10 @@ impl Config {
             register_with_taints,
             node_labels,
             unenforceable,
+            log_archive,
+            log_archive_endpoint,
+            log_archive_region,
+            log_archive_selector,
             list_period,
             list_lag,
             orphan_age,
@@ -366,6 +415,12 @@ impl Config {
         let unenforceable = r
             .parsed("unenforceable", unenforceable, parse_unenforceable)
             .unwrap_or_default();
+        let log_archive = r.log_archive(
+            log_archive,
+            log_archive_endpoint,
+            log_archive_region,
+            log_archive_selector,
+        );
         let usual = Patience::default();
         let patience = Patience {
             list_period: r
@@ -412,6 +467,7 @@ impl Config {
             taints,
             node_labels,
             unenforceable,
+            log_archive,
             patience,
             namespace_cap,
             burst,

@@ -65,6 +65,8 @@ pub struct Metrics {
     pub log_streams: IntGauge,
     /// Places where followed logs have a gap, because ECI returns only the newest lines.
     pub log_gaps: IntCounter,
+    /// Requests to the log archive's store, by `operation` and `outcome`.
+    pub log_archive_requests: IntCounterVec,
     /// Connections and queries the relay forwarded, by `port` (api, dns-tcp, dns-udp) and `outcome`.
     pub relay_forwards: IntCounterVec,
     /// Connections and queries the relay holds now, by `port`.
@@ -175,6 +177,12 @@ impl Metrics {
             log_gaps: register(
                 r,
                 IntCounter::new("virtual_node_log_gaps_total", "Gaps in followed logs")?,
+            )?,
+            log_archive_requests: counters(
+                r,
+                "log_archive_requests_total",
+                "Requests to the store of the log archive",
+                &["operation", "outcome"],
             )?,
             relay_forwards: counters(
                 r,

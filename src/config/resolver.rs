@@ -9,10 +9,13 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::parse::{
-    check_node_name, parse_bool, parse_host_port, parse_ip, parse_list, parse_log_format, parse_object_name,
-    parse_qualified_name, parse_socket, parse_wait, scalar_text, zone_of,
+    check_node_name, parse_archive, parse_bool, parse_endpoint, parse_host_port, parse_ip, parse_labels, parse_list,
+    parse_log_format, parse_object_name, parse_qualified_name, parse_socket, parse_wait, scalar_text, zone_of,
 };
-use super::{BurstConfig, ConfigErrors, ElectionConfig, NodeConfig, ServiceVips, ServingCertificate, ServingFiles};
+use super::{
+    BurstConfig, ConfigErrors, DEFAULT_LOG_ARCHIVE_SELECTOR, ElectionConfig, LogArchiveConfig, NodeConfig, ServiceVips,
+    ServingCertificate, ServingFiles,
+};
 use crate::args::LogArgs;
 use crate::burst::policy::Policy;
 use crate::burst::scene::ProfileName;
@@ -199,6 +202,41 @@ impl Resolver {
 
     fn unserved(&mut self, key: &str, what: &str) -> ServingCertificate {
         self.fail(key, what).unwrap_or(ServingCertificate::Request)
+    }
+
+    pub(super) fn log_archive(
+        &mut self,
+        url: Option<String>,
+        endpoint: Option<String>,
+        region: Option<String>,
+        selector: Option<String>,
+    ) -> Option<LogArchiveConfig> {
+        let text = self.text("log-archive", url);
+        let endpoint = self.parsed("log-archive-endpoint", endpoint, parse_endpoint);
+        let region = self.text("log-archive-region", region);
+        let selector = self.parsed("log-archive-selector", selector, parse_labels);
+        let Some(text) = text else {
+            if endpoint.is_some() || region.is_some() || selector.is_some() {
+                return self.fail(
+                    "log-archive",
+                    "is missing, and other settings of the log archive are given",
+                );
+            }
+            return None;
+        };
+        let (kind, bucket, prefix) = self.parse("log-archive", &text, parse_archive)?;
+        let selector = selector.unwrap_or_else(|| {
+            let (key, value) = DEFAULT_LOG_ARCHIVE_SELECTOR;
+            BTreeMap::from([(key.to_owned(), value.to_owned())])
+        });
+        Some(LogArchiveConfig {
+            kind,
+            bucket,
+            prefix,
+            endpoint,
+            region,
+            selector,
+        })
     }
 
     pub(super) fn service_vips(

@@ -240,6 +240,46 @@ fn the_relay_needs_an_address_to_listen_on() {
 }
 
 #[test]
+fn logs_are_kept_where_a_url_says() {
+    let keep = |args: &[&str]| {
+        let mut all = MINIMAL.to_vec();
+        all.extend(args);
+        Config::resolve(typed(&all), "").map(|config| config.log_archive)
+    };
+    assert_eq!(keep(&[]), Ok(None));
+    let archive = keep(&["--log-archive", "oss://my-bucket/logs/prod/"])
+        .expect("valid")
+        .expect("there");
+    assert_eq!(
+        (archive.kind, archive.bucket.as_str(), archive.prefix.as_str()),
+        (ArchiveKind::Oss, "my-bucket", "logs/prod")
+    );
+    assert_eq!(archive.to_string(), "oss://my-bucket/logs/prod");
+    assert_eq!(
+        archive.selector,
+        BTreeMap::from([("spark-role".to_owned(), "driver".to_owned())])
+    );
+    let archive = keep(&["--log-archive", "s3://b", "--log-archive-selector", "a=1,b=2"])
+        .expect("valid")
+        .expect("there");
+    assert_eq!((archive.to_string().as_str(), archive.selector.len()), ("s3://b", 2));
+    for wrong in [
+        "bucket",
+        "gs://b",
+        "s3://",
+        "s3:///p",
+        "s3://b/../p",
+        "s3://b/a//b",
+        "s3://b c",
+    ] {
+        let error = keep(&["--log-archive", wrong]).expect_err("refused").to_string();
+        assert!(error.contains("--log-archive (VIRTUAL_NODE_LOG_ARCHIVE,"), "{error}");
+    }
+    let error = keep(&["--log-archive-region", "x"]).expect_err("of what?").to_string();
+    assert!(error.contains("log-archive") && error.contains("is missing"), "{error}");
+}
+
+#[test]
 fn replicas_elect_one_only_when_told_so() {
     assert_eq!(Config::resolve(typed(&MINIMAL), "").expect("valid").election, None);
     let elect = |more: &[&str], file: &str| {

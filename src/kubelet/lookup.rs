@@ -6,6 +6,23 @@ use std::net::IpAddr;
 pub trait PodLookup: Send + Sync {
     /// The pod of that namespace and name, and of that UID if one is given. `None` = no such pod on this node.
     fn group_of(&self, namespace: &str, pod: &str, uid: Option<&str>) -> Option<PodEntry>;
+
+    /// Where the pod of that UID is in its life.
+    fn stage(&self, uid: &str) -> Stage {
+        let _ = uid;
+        Stage::Going
+    }
+}
+
+/// Where a pod is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Nothing ends it.
+    Going,
+    /// Its deletion was asked for.
+    Ending,
+    /// Nothing of it runs any more.
+    Over,
 }
 
 /// A pod, as far as the kubelet API is concerned.

@@ -26,8 +26,11 @@ use anyhow::Context as _;
 
 pub(crate) use certificate::{SIGNER, Serving, approve_command};
 pub use figures::Figures;
+pub use logs::archive;
 pub use logs::budget::LogBudget;
-pub use lookup::{ContainerEntry, ContainerRun, PodEntry, PodLookup};
+pub use logs::source::EciLogs;
+pub use logs::stream::LogAccess;
+pub use lookup::{ContainerEntry, ContainerRun, PodEntry, PodLookup, Stage};
 pub use routes::KubeletApi;
 pub use server::serve;
 
@@ -37,8 +40,6 @@ use crate::net::listen;
 use crate::shutdown::Shutdown;
 use auth::Auth;
 use certificate::{Issuer, Subject};
-use logs::source::EciLogs;
-use logs::stream::LogAccess;
 use streams::Streams;
 use streams::exec::EciCommands;
 use tls::TlsFiles;
@@ -74,9 +75,8 @@ pub async fn start(
     config: &Config,
     node: &NodeConfig,
     client: kube::Client,
-    pods: Arc<dyn PodLookup>,
+    logs: LogAccess,
     eci: eci::Client,
-    budget: LogBudget,
     figures: Figures,
     metrics: &Metrics,
     shutdown: &Shutdown,
@@ -106,8 +106,7 @@ pub async fn start(
             (certificate::files(&file, client_ca.as_deref()), None)
         }
     };
-    let commands = Arc::new(EciCommands(eci.clone()));
-    let logs = LogAccess::new(Arc::new(EciLogs(eci)), pods, budget, metrics.clone());
+    let commands = Arc::new(EciCommands(eci));
     let api = KubeletApi {
         auth: Arc::new(Auth::new(client.clone(), node.name.clone())),
         streams: Streams::new(commands, logs.clone(), metrics.clone(), shutdown.clone())

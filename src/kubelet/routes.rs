@@ -20,10 +20,9 @@ use serde_json::Value;
 
 use super::auth::{Auth, Peer};
 use super::figures::{self, Figures};
+use super::logs::open::open;
 use super::logs::query::LogOptions;
-use super::logs::source::LogError;
-use super::logs::stream::{LogAccess, LogStream, Target};
-use super::lookup::{ContainerEntry, ContainerRun, PodEntry};
+use super::logs::stream::LogAccess;
 use super::streams::{self, Streams};
 use crate::metrics::Metrics;
 
@@ -73,22 +72,8 @@ async fn container_logs(
             return plain(code, text);
         }
     };
-    let Some(entry) = api.logs.pods.group_of(&namespace, &pod, None) else {
-        return plain(404, format!("pod {pod:?} does not exist"));
-    };
-    let target = match target(entry, &namespace, &pod, &container, options.previous) {
-        Ok(target) => target,
-        Err(response) => return plain(response.0, response.1),
-    };
-    if let Some(stream) = options.one_stream {
-        // ECI does not tell one from the other. So says a kubelet that is not to.
-        let text = format!(
-            "unable to return the given log stream: {stream:?}. Please enable PodLogsQuerySplitStreams feature gate in kubelet"
-        );
-        return plain(400, text);
-    }
     let (follow, shutdown) = (options.follow, api.streams.shutdown().clone());
-    match LogStream::open(api.logs, target, options).await {
+    match open(&api.logs, &namespace, &pod, &container, options).await {
         Ok(stream) => {
             let lines = stream.into_stream();
             let body = if follow {
@@ -105,14 +90,7 @@ async fn container_logs(
             response.headers_mut().insert(header::CONTENT_TYPE, text);
             response
         }
-        Err(error) => {
-            let code = match error {
-                LogError::NotFound(_) => 404,
-                LogError::Refused(_) => 400,
-                LogError::Passing(_) => 500,
-            };
-            plain(code, error.to_string())
-        }
+        Err((code, text)) => plain(code, text),
     }
 }
 
@@ -124,48 +102,6 @@ const STOP_NOTICE: Bytes =
 /// over a WebSocket lose a piece that they read together with the end.
 fn end_apart<T>() -> impl Stream<Item = T> {
     stream::once(tokio::task::yield_now()).filter_map(|()| ready(None))
-}
-
-/// The run whose log is meant, or the code and text a kubelet answers with.
-fn target(entry: PodEntry, namespace: &str, pod: &str, name: &str, previous: bool) -> Result<Target, (u16, String)> {
-    let Some(container) = entry.container(name) else {
-        return Err((404, format!("container {name:?} not found in pod {pod:?}")));
-    };
-    let refused = |text: String| Err((400, format!("container {name:?} in pod {pod:?} is {text}")));
-    if previous && !container.has_previous {
-        return Err((
-            400,
-            format!("previous terminated container {name:?} in pod {pod:?} not found"),
-        ));
-    }
-    if let (false, Some(waiting)) = (previous, waiting(container)) {
-        return refused(waiting);
-    }
-    let restart_count = container.restart_count;
-    let Some(group_id) = entry.group_id else {
-        return refused("waiting to start: ContainerCreating".to_owned());
-    };
-    Ok(Target {
-        namespace: namespace.to_owned(),
-        pod: pod.to_owned(),
-        uid: entry.uid,
-        group_id,
-        container: name.to_owned(),
-        restart_count,
-    })
-}
-
-/// Why a container that never ran has no log.
-fn waiting(container: &ContainerEntry) -> Option<String> {
-    match &container.state {
-        ContainerRun::Waiting { reason } if !container.has_previous => Some(match reason.as_str() {
-            "ErrImagePull" => "waiting to start: image can't be pulled".to_owned(),
-            "ImagePullBackOff" => "waiting to start: trying and failing to pull image".to_owned(),
-            "" => "waiting to start - no logs yet".to_owned(),
-            reason => format!("waiting to start: {reason}"),
-        }),
-        _ => None,
-    }
 }
 
 fn plain(code: u16, text: impl Into<String>) -> Response {

@@ -11,11 +11,12 @@ use provider::mapping::{Rejections, Warning, Weakened};
 use provider::sizes::Size;
 use provider::status::reasons;
 
+use crate::pods::decide::LOG_PATIENCE;
 use crate::pods::input::{
     CreateOutcome, Created, DeleteOutcome, EvictOutcome, Failure, FilesOutcome, FilesSent, FindOutcome, Outcome,
     PublishOutcome,
 };
-use crate::pods::record::{DeleteAccepted, Files, GroupState, Hold, PodRecord, Release};
+use crate::pods::record::{DeleteAccepted, Files, GroupState, Hold, KeptLogs, PodRecord, Release};
 use crate::pods::trouble::{Trouble, TroubleKind, What};
 
 /// First look for a group whose create's outcome is not known.
@@ -337,6 +338,25 @@ pub fn absorb_release(record: &mut PodRecord, message: Box<str>, now: Timestamp)
         evict_at: Some(now),
     });
     true
+}
+
+/// A pod that is to go: from now on it counts how long its group is left to be read.
+pub fn absorb_ending(record: &mut PodRecord, now: Timestamp) {
+    let ending = record.desired.gone || record.desired.deletion.is_some();
+    if let Some(logs) = kept_logs(record).filter(|logs| ending && logs.until.is_none()) {
+        logs.until = Some(now + LOG_PATIENCE);
+    }
+}
+
+/// The logs of the pod were kept to their end, or cannot be kept at present: nobody waits for them.
+pub fn absorb_logs_kept(record: &mut PodRecord) {
+    if let Some(logs) = kept_logs(record) {
+        logs.settled = true;
+    }
+}
+
+fn kept_logs(record: &mut PodRecord) -> Option<&mut KeptLogs> {
+    record.rare.as_deref_mut()?.logs.as_mut()
 }
 
 fn absorb_files(record: &mut PodRecord, outcome: FilesOutcome, now: Timestamp) -> Lesson {

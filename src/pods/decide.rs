@@ -25,6 +25,8 @@ const REPEAT_DELETE: Duration = Duration::from_secs(2);
 
 /// How long after a pod's deadline ECI is given to end the group by itself: it keeps the logs then.
 const DEADLINE_MARGIN: Duration = Duration::from_secs(10);
+/// How long a group that has ended is left to be read when its pod is to go and its logs are kept. It is not paid for any more.
+pub const LOG_PATIENCE: Duration = Duration::from_secs(30);
 /// How long after a grace period ECI is given to end the group by itself.
 const GRACE_MARGIN: Duration = Duration::from_secs(5);
 
@@ -208,6 +210,9 @@ fn decide_ending(record: &PodRecord, now: Timestamp) -> Decision {
             } else {
                 Decision::Wait(Some(*look_at))
             }
+        }
+        GroupState::Present { delete: None, .. } if let Some(until) = record.is_read_until(now) => {
+            publish_last_or(record, now, Decision::Wait(Some(until)))
         }
         GroupState::Present { id, delete: None, .. } => Decision::DeleteGroup {
             id: id.clone(),

@@ -39,6 +39,8 @@ pub const EVICTION_BLOCKED: &str = "EvictionBlocked";
 pub const FILES_RENEWED: &str = "FilesRenewed";
 /// Reason: they could not be.
 pub const FILES_KEPT: &str = "FilesNotRenewed";
+/// Reason: logs are not kept beyond the group at present.
+pub const LOGS_NOT_KEPT: &str = "LogsNotArchived";
 
 /// Name under which the agent reports.
 const CONTROLLER: &str = "virtual-node";
@@ -227,6 +229,18 @@ impl Notices {
                 Weight::Warning,
                 SPOT_TO_BE_RELEASED,
                 format!("{}; the pod is evicted", release.message),
+            );
+        }
+    }
+
+    /// The logs of a pod cannot be kept at present. Said once.
+    pub fn logs_not_kept(&self, record: &PodRecord, why: String) {
+        if self.is_first(&(&*record.facts.uid, LOGS_NOT_KEPT)) {
+            self.put(
+                record,
+                Weight::Warning,
+                LOGS_NOT_KEPT,
+                format!("{why}. It is tried again."),
             );
         }
     }

@@ -25,6 +25,8 @@ pub enum Input {
     SourceChanged(Source),
     /// ECI has announced that it takes the spot resources of this pod's group back, in these words.
     Release(Uid, Box<str>),
+    /// The logs of a pod were kept to their end, or cannot be kept at present, for this reason.
+    LogsKept(Uid, Result<(), String>),
     /// An effect ended.
     Done(Uid, Outcome),
 }

@@ -52,6 +52,7 @@ use provider::tags;
 use tokio::sync::{mpsc, watch as latest};
 
 use crate::caps::Caps;
+use crate::kubelet::archive::LogKeeper;
 use crate::metrics::{Health, Metrics};
 use crate::node::CloudConditions;
 use crate::pods::act::Effects;
@@ -95,6 +96,8 @@ pub struct Connections {
     pub store: Store,
     /// What the node says of the cloud.
     pub conditions: latest::Sender<CloudConditions>,
+    /// Where logs are kept beyond their groups.
+    pub keeper: Option<Arc<dyn LogKeeper>>,
     /// Readiness: pods listed, groups listed.
     pub health: Health,
     /// What namespaces may have, shared by all nodes; nothing is granted before the gate of this node's name is open.
@@ -110,6 +113,7 @@ pub async fn run(settings: PodsSettings, connections: Connections, shutdown: Shu
         eci,
         store,
         conditions,
+        keeper,
         health,
         caps,
         metrics,
@@ -133,6 +137,7 @@ pub async fn run(settings: PodsSettings, connections: Connections, shutdown: Shu
         effects,
         notices,
         figures.clone(),
+        keeper,
         settings.parallel,
         inputs.clone(),
     );

@@ -17,7 +17,7 @@ use provider::status::{ContainerFacts, PodFacts, Previous};
 use provider::units::MilliCpu;
 
 use crate::caps::{Cap, Caps, Claim};
-use crate::pods::absorb::{absorb, absorb_release, absorb_source_change};
+use crate::pods::absorb::{absorb, absorb_ending, absorb_logs_kept, absorb_release, absorb_source_change};
 use crate::pods::claims;
 use crate::pods::decide::{Decision, decide};
 use crate::pods::input::{
@@ -25,7 +25,7 @@ use crate::pods::input::{
     PublishOutcome, Written,
 };
 use crate::pods::publish::{self, Write};
-use crate::pods::record::{Deletion, Desired, GroupState, Observed, PodRecord};
+use crate::pods::record::{Deletion, Desired, GroupState, KeptLogs, Observed, PodRecord};
 
 /// What happens next in the world.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +46,8 @@ enum Step {
     Change,
     /// Something that the files of the group come from changes.
     ChangeSource,
+    /// The pod's logs are kept to their end.
+    KeepLogs,
     /// ECI announces that it takes the group's resources back.
     Announce,
     /// ECI takes them back.
@@ -94,6 +96,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::GiveUp),
         1 => Just(Step::Change),
         1 => Just(Step::Announce),
+        1 => Just(Step::KeepLogs),
         1 => Just(Step::ChangeSource),
         1 => Just(Step::Reclaim),
         1 => any::<bool>().prop_map(|takes| Step::Rival { takes }),
@@ -137,19 +140,30 @@ struct Kind {
     deadline: Option<u16>,
     live: bool,
     never: bool,
+    /// Whether its logs are kept.
+    kept: bool,
 }
 
 fn kind() -> impl Strategy<Value = Kind> {
     let deadline = prop::option::weighted(0.3, 1u16..300);
-    let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
-    (flags, 1u16..4, deadline).prop_map(|((fail_fast, may_fail, live, never), candidates, deadline)| Kind {
-        fail_fast,
-        may_fail: may_fail && never,
-        candidates,
-        deadline,
-        live,
-        never,
-    })
+    let flags = (
+        any::<bool>(),
+        any::<bool>(),
+        any::<bool>(),
+        any::<bool>(),
+        any::<bool>(),
+    );
+    (flags, 1u16..4, deadline).prop_map(
+        |((fail_fast, may_fail, live, never, kept), candidates, deadline)| Kind {
+            fail_fast,
+            may_fail: may_fail && never,
+            candidates,
+            deadline,
+            live,
+            never,
+            kept,
+        },
+    )
 }
 
 impl World {
@@ -193,7 +207,10 @@ impl World {
             },
             ..Desired::default()
         };
-        let record = PodRecord::new(facts, desired, GroupState::Absent { attempt: 0 }, now);
+        let mut record = PodRecord::new(facts, desired, GroupState::Absent { attempt: 0 }, now);
+        if kind.kept {
+            record.rare.get_or_insert_default().logs = Some(KeptLogs::default());
+        }
         let (attempt_on_pod, groups) = (0, Vec::new());
         Self {
             now,
@@ -255,6 +272,7 @@ impl World {
 
     /// What the loop does between inputs: decides, and starts the effect.
     fn consider(&mut self) {
+        absorb_ending(&mut self.record, self.now);
         claims::settle(&self.caps, &Arc::from(UID), &mut self.record, self.now);
         match decide(&self.record, self.now) {
             Decision::Wait(_) => {}
@@ -499,6 +517,7 @@ impl World {
                 }
             }
             Step::ChangeSource => absorb_source_change(&mut self.record, self.now),
+            Step::KeepLogs => absorb_logs_kept(&mut self.record),
             Step::Announce => {
                 absorb_release(&mut self.record, "soon".into(), self.now);
             }

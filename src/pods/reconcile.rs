@@ -18,7 +18,8 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::clock;
-use crate::pods::absorb::{Lesson, absorb, absorb_release, absorb_source_change};
+use crate::kubelet::archive::{KeptPod, LogKeeper};
+use crate::pods::absorb::{Lesson, absorb, absorb_ending, absorb_logs_kept, absorb_release, absorb_source_change};
 use crate::pods::act::Effects;
 use crate::pods::claims;
 use crate::pods::decide::{Decision, decide};
@@ -29,7 +30,7 @@ use crate::pods::fresh::FreshPods;
 use crate::pods::input::{Input, Outcome};
 use crate::pods::live::LiveWatches;
 use crate::pods::publish;
-use crate::pods::record::{Files, GroupState, PodRecord, Uid};
+use crate::pods::record::{Files, GroupState, KeptLogs, PodRecord, Uid};
 use crate::pods::store::{Records, Store};
 use crate::pods::watch::NodePod;
 use crate::shutdown::Shutdown;
@@ -138,6 +139,7 @@ pub struct Reconciler {
     lanes: [Lane; Kind::ALL.len()],
     fresh: FreshPods,
     live: LiveWatches,
+    keeper: Option<Arc<dyn LogKeeper>>,
     /// UIDs seen since the watch began its current list.
     listing: Option<std::collections::HashSet<Uid>>,
     /// Pods that may not have a group yet, by namespace and name; see [`Reconciler::must_wait`].
@@ -154,6 +156,7 @@ impl Reconciler {
         effects: Arc<Effects>,
         notices: Notices,
         figures: Figures,
+        keeper: Option<Arc<dyn LogKeeper>>,
         parallel: Parallel,
         inputs: mpsc::Sender<Input>,
     ) -> Self {
@@ -179,6 +182,7 @@ impl Reconciler {
             lanes,
             fresh: FreshPods::default(),
             live: LiveWatches::new(effects_client, inputs.clone()),
+            keeper,
             listing: None,
             held: HashMap::new(),
             inputs,
@@ -253,6 +257,16 @@ impl Reconciler {
                     if absorb_release(record, message, now) {
                         self.figures.decision("release-announced");
                         self.notices.release(record);
+                    }
+                });
+                touched.push(uid);
+            }
+            Input::LogsKept(uid, result) => {
+                self.store.update(&uid, |record| {
+                    absorb_logs_kept(record);
+                    if let Err(why) = result {
+                        self.figures.trouble("LogArchive");
+                        self.notices.logs_not_kept(record, why);
                     }
                 });
                 touched.push(uid);
@@ -374,10 +388,35 @@ impl Reconciler {
                     ..Files::parse(files)
                 });
             }
+            if self.keep_logs(pod, &uid) {
+                record.rare.get_or_insert_default().logs = Some(KeptLogs::default());
+            }
             records.insert(uid.clone(), record);
             self.figures.pods("known", records.len());
         }
         uid
+    }
+
+    /// Begins to keep the logs of `pod`, if they are to be kept.
+    fn keep_logs(&self, pod: &NodePod, uid: &Uid) -> bool {
+        let Some(keeper) = self.keeper.as_ref().filter(|keeper| keeper.wants(pod.labels())) else {
+            return false;
+        };
+        let kept = KeptPod {
+            namespace: pod.namespace().to_owned(),
+            name: pod.name().to_owned(),
+            uid: pod.uid().to_owned(),
+        };
+        let (inputs, of) = (self.inputs.clone(), uid.clone());
+        // Where there is no room for it, the next failure will say so.
+        let failed = Box::new(move |why| drop(inputs.try_send(Input::LogsKept(of.clone(), Err(why)))));
+        let keeping = keeper.keep(kept, failed);
+        let (inputs, uid) = (self.inputs.clone(), uid.clone());
+        tokio::spawn(async move {
+            keeping.await;
+            let _ = inputs.send(Input::LogsKept(uid, Ok(()))).await;
+        });
+        true
     }
 
     /// Decides for `uid` and queues what follows.
@@ -386,6 +425,7 @@ impl Reconciler {
         if self.effects.caps.are_set() {
             records.update(uid, |record| claims::settle(&self.effects.caps, uid, record, now));
         }
+        records.update(uid, |record| absorb_ending(record, now));
         let Some(record) = records.get(uid) else { return };
         let decision = decide(record, now);
         if !matches!(record.group, GroupState::Unknown | GroupState::Absent { .. }) || record.desired.gone {

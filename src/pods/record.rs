@@ -62,6 +62,17 @@ pub struct Rare {
     pub release: Option<Release>,
     /// The files of its group, if its user lets us renew them.
     pub files: Option<Files>,
+    /// Its logs, if they are kept beyond its group.
+    pub logs: Option<KeptLogs>,
+}
+
+/// Logs that are kept beyond their group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KeptLogs {
+    /// All is kept, or nothing can be kept at present: nothing is waited for.
+    pub settled: bool,
+    /// Once the pod is to go: until when a group that has ended is left to be read.
+    pub until: Option<Timestamp>,
 }
 
 /// The files of a group that may be renewed while it runs.
@@ -403,6 +414,12 @@ impl PodRecord {
         let lasted = seen.changed.duration_since(*since).as_secs();
         let deadline_over = self.facts.active_deadline_seconds.is_some_and(|s| lasted + 1 >= s);
         !last && !deadline_over && !self.desired.finished && failed_to_start(&seen.group, &self.facts)
+    }
+
+    /// Until when its group, which has ended, is left to be read.
+    pub fn is_read_until(&self, now: Timestamp) -> Option<Timestamp> {
+        let logs = self.rare.as_deref()?.logs.filter(|logs| !logs.settled)?;
+        logs.until.filter(|until| *until > now && self.group_ended())
     }
 
     /// Whether its group was seen in a final state.

@@ -201,6 +201,12 @@ impl NodePod {
             && self.annotation(provider::annotations::INSTANCE_ID).is_none()
     }
 
+    /// All labels.
+    pub fn labels(&self) -> &BTreeMap<String, String> {
+        static NONE: BTreeMap<String, String> = BTreeMap::new();
+        self.metadata.labels.as_ref().unwrap_or(&NONE)
+    }
+
     /// All annotations that are read or written here.
     pub fn annotations(&self) -> &BTreeMap<String, String> {
         static NONE: BTreeMap<String, String> = BTreeMap::new();
@@ -267,7 +273,7 @@ impl kube::Resource for NodePod {
     }
 }
 
-/// Reads metadata without labels and managed fields, which are most of it, and keeps only annotations that are read or written here.
+/// Reads metadata without managed fields, which are most of it, and keeps only annotations that are read or written here.
 fn trimmed_metadata<'de, D: serde::Deserializer<'de>>(d: D) -> Result<ObjectMeta, D::Error> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -280,6 +286,7 @@ fn trimmed_metadata<'de, D: serde::Deserializer<'de>>(d: D) -> Result<ObjectMeta
         creation_timestamp: Option<Time>,
         deletion_timestamp: Option<Time>,
         deletion_grace_period_seconds: Option<i64>,
+        labels: Option<BTreeMap<String, String>>,
         annotations: Option<BTreeMap<String, String>>,
         owner_references: Option<Vec<OwnerReference>>,
     }
@@ -293,6 +300,7 @@ fn trimmed_metadata<'de, D: serde::Deserializer<'de>>(d: D) -> Result<ObjectMeta
         creation_timestamp: t.creation_timestamp,
         deletion_timestamp: t.deletion_timestamp,
         deletion_grace_period_seconds: t.deletion_grace_period_seconds,
+        labels: t.labels,
         annotations: t.annotations.map(|mut a| {
             a.retain(|key, _| {
                 key.starts_with(provider::annotations::PREFIX) || key == provider::annotations::POD_DELETION_COST

@@ -111,6 +111,11 @@ impl Cloud {
         .await;
     }
 
+    /// Forgets a group that has ended, as ECI does after an hour.
+    pub async fn forget(&self, id: &str) {
+        self.post(&format!("groups/{id}/forget"), json!({})).await;
+    }
+
     /// Ends a container.
     pub async fn exit(&self, id: &str, container: &str, code: i32) {
         self.post(

@@ -21,7 +21,7 @@ pub const PATIENCE: Duration = Duration::from_secs(120);
 const PERIOD: Duration = Duration::from_millis(100);
 const CLUSTER_SH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/testbed/cluster.sh");
 /// What tests may take away, and what the next test needs.
-const BREAKABLE: [&str; 3] = ["kube-apiserver", "mock-eci", "agent"];
+const BREAKABLE: [&str; 4] = ["kube-apiserver", "store", "mock-eci", "agent"];
 
 /// Read by those who use the cluster, written by those who break it.
 static TURN: RwLock<()> = RwLock::const_new(());

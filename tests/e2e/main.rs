@@ -16,6 +16,7 @@ mod api_cases;
 mod access;
 mod agent_process;
 mod api_server;
+mod archive;
 mod burst;
 mod caller;
 mod chance;

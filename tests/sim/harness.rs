@@ -251,6 +251,7 @@ impl Sim {
             eci,
             store: store.clone(),
             conditions: conditions_in,
+            keeper: None,
             health: Health::new(),
             caps: caps.clone(),
             metrics: metrics.clone(),

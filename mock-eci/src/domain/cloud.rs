@@ -341,6 +341,12 @@ impl Cloud {
         done
     }
 
+    /// Forgets a group that has ended; false = there is no such group.
+    pub fn forget(&self, id: &str) -> bool {
+        let now = self.0.clock.now();
+        self.state().forget(id, now, &*self.0.runtime)
+    }
+
     /// One page of groups; see [`State::select`].
     pub fn select(&self, filter: &Filter, limit: usize, from: Option<PageToken>, show: impl FnMut(&mut Group)) -> Page {
         self.state().select(filter, limit, from, show)

@@ -253,6 +253,17 @@ impl State {
         self.timers.clear();
     }
 
+    /// Forgets a group that has ended, as happens by itself when it is an hour old; false = there is no such group.
+    pub fn forget(&mut self, id: &str, now: Timestamp, runtime: &dyn Runtime) -> bool {
+        let Some(group) = self.groups.get(id).filter(|g| g.status.is_final()) else {
+            return false;
+        };
+        let id = group.id.clone();
+        self.remove(&id, now);
+        runtime.remove(&id);
+        true
+    }
+
     fn remove(&mut self, id: &GroupId, at: Timestamp) {
         if let Some(group) = self.groups.remove(id) {
             self.by_age.remove(&group.seq);

@@ -66,6 +66,11 @@ pub(super) static AREA: Area = Area {
         )
         .bodies(&[r#"{"notice-seconds": 180}"#, "{}"]),
         Route::post(
+            "/mock/groups/{id}/forget",
+            "forgets a group that has ended, with its logs, as happens to it after an hour",
+            forget,
+        ),
+        Route::post(
             "/mock/groups/{id}/stop-container",
             "ends one container, simulated or real, with SIGTERM and after the grace with SIGKILL",
             stop_container,
@@ -201,6 +206,16 @@ fn reclaim(call: &Call<'_>) -> Reply {
     let Body { notice_seconds } = call.body()?;
     let notice = Duration::from_secs(notice_seconds);
     done(call.app.cloud().reclaim(call.segment(0), notice))
+}
+
+fn forget(call: &Call<'_>) -> Reply {
+    match call.app.cloud().forget(call.segment(0)) {
+        true => Ok(json!({})),
+        false => Err(refuse(
+            StatusCode::NOT_FOUND,
+            "there is no such group, or it has not ended",
+        )),
+    }
 }
 
 fn stop_container(call: &Call<'_>) -> Reply {

@@ -69,7 +69,6 @@ pub(super) enum Audience {
     /// Somebody who looks at it.
     Follower,
     /// The archive.
-    #[expect(dead_code, reason = "the archive comes next")]
     Archive,
 }
 
@@ -453,13 +452,11 @@ impl Subscription {
     }
 
     /// How the feed ended, once it has.
-    #[expect(dead_code, reason = "the archive comes next")]
     pub(super) fn end(&self) -> Option<End> {
         self.feed.shared().end
     }
 
     /// The container is about to end: what it writes last is wanted, too.
-    #[expect(dead_code, reason = "the archive comes next")]
     pub(super) fn expect_end(&self) {
         let before = std::mem::replace(&mut self.feed.shared().ending, true);
         if !before {

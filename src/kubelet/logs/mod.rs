@@ -1,13 +1,16 @@
 //! `containerLogs`: what a client asks for, where its lines come from, and how a followed log is put together from readings.
 //!
 //! ```text
-//! routes ─► query ─► stream ─┬─► source (a reading) ─────────────────────────────► ECI
-//!                            └─► feed (one for all followers) ─► overlap, budget ─► ECI
+//! routes ─► query ─► open ─► stream ─┬─► source (a reading) ──────────────────► ECI
+//!                                    ├─► feed (one for all) ─► overlap, budget ─► ECI
+//!                                    └─► archive ─────────────────────────────► S3, OSS
 //! ```
 
+pub mod archive;
 pub mod budget;
 mod feed;
 mod format;
+pub mod open;
 mod overlap;
 pub mod query;
 mod ring;

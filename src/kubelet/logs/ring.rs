@@ -26,6 +26,22 @@ pub(super) enum Piece {
     Unread(Arc<str>),
 }
 
+impl Piece {
+    /// What is said of what is missing, a line; nothing for lines.
+    pub(super) fn notice(&self) -> String {
+        match self {
+            Self::Lines { .. } => String::new(),
+            Self::Gap => "[virtual-node: lines are missing here, their number is unknown: more were written between two readings than \
+                          the newest 2,000 lines or 1 MiB that ECI returns]\n"
+                .to_owned(),
+            Self::Missed(count) => {
+                format!("[virtual-node: {count} lines are missing here: they came faster than they were taken]\n")
+            }
+            Self::Unread(why) => format!("[virtual-node: the end of the log could not be read: {why}]\n"),
+        }
+    }
+}
+
 /// The pieces, and how far each reader is.
 #[derive(Debug)]
 pub(super) struct Ring {

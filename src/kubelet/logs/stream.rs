@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::Stream;
 
+use super::archive::{Archive, ArchivedLog};
 use super::budget::LogBudget;
 use super::feed::{Audience, Feeds, Joined, Subscription};
 use super::format::{Writer, newest, split_timestamp};
@@ -21,9 +22,6 @@ use crate::metrics::Metrics;
 
 const CUT_NOTICE: &str =
     "[virtual-node: lines before these are not shown, ECI returns only the newest 2,000 lines or 1 MiB of a log]\n";
-const GAP_NOTICE: &str = "[virtual-node: lines are missing here, their number is unknown: more were written between two \
-                          readings than the newest 2,000 lines or 1 MiB that ECI returns]\n";
-
 /// What all streams share.
 #[derive(Clone)]
 pub struct LogAccess {
@@ -33,6 +31,8 @@ pub struct LogAccess {
     pub pods: Arc<dyn PodLookup>,
     /// Counts streams and gaps.
     pub metrics: Metrics,
+    /// Where logs are kept beyond their groups.
+    pub archive: Option<Archive>,
     feeds: Feeds,
 }
 
@@ -44,11 +44,20 @@ impl LogAccess {
             source,
             pods,
             metrics,
+            archive: None,
+        }
+    }
+
+    /// The same, with an archive.
+    #[must_use]
+    pub fn with_archive(self, archive: Archive) -> Self {
+        Self {
+            archive: Some(archive),
+            ..self
         }
     }
 
     /// What is followed at the time.
-    #[cfg(test)]
     pub(super) fn feeds(&self) -> &Feeds {
         &self.feeds
     }
@@ -76,7 +85,14 @@ pub struct LogStream {
     writer: Writer,
     /// What the first reading brought, until it is sent.
     first: Vec<u8>,
-    following: Option<Following>,
+    rest: Rest,
+}
+
+/// What comes after the first reading.
+enum Rest {
+    Nothing,
+    Followed(Following),
+    Archived(ArchivedLog),
 }
 
 struct Following {
@@ -93,10 +109,13 @@ impl LogStream {
         let now = clock::now();
         let mut writer = Writer::new(&options, now);
         // The log of a run that is over does not grow.
-        let (text, following) = if options.follow && !options.previous {
+        let (text, rest) = if options.follow && !options.previous {
             // Following needs lines to find its place by, whatever the client wants to see of them.
             let Joined { text, subscription } = access.feeds.join(&target, Audience::Follower).await?;
-            (text, Some(Following::new(subscription, access.metrics.clone())))
+            (
+                text,
+                Rest::Followed(Following::new(subscription, access.metrics.clone())),
+            )
         } else {
             let tail = options
                 .tail_lines
@@ -108,7 +127,7 @@ impl LogStream {
                 since: writer.since(),
                 previous: options.previous,
             };
-            (access.source.read(read).await?, None)
+            (access.source.read(read).await?, Rest::Nothing)
         };
         let reading = lines(&text);
         let mut first = Vec::new();
@@ -118,11 +137,16 @@ impl LogStream {
         for line in newest(&reading, &options) {
             writer.line(line, 0, &mut first);
         }
-        Ok(Self {
-            writer,
-            first,
-            following,
-        })
+        Ok(Self { writer, first, rest })
+    }
+
+    /// A log from the archive, of which it shows the newest lines that were asked for.
+    pub(super) fn archived(log: ArchivedLog, options: &LogOptions) -> Self {
+        Self {
+            writer: Writer::new(options, clock::now()),
+            first: Vec::new(),
+            rest: Rest::Archived(log),
+        }
     }
 
     /// The bytes, as they come.
@@ -136,24 +160,21 @@ impl LogStream {
     async fn next(&mut self) -> Option<Bytes> {
         let mut out = std::mem::take(&mut self.first);
         while out.is_empty() {
-            let following = self.following.as_mut().filter(|_| !self.writer.is_full())?;
+            if self.writer.is_full() {
+                return None;
+            }
+            let following = match &mut self.rest {
+                Rest::Nothing => return None,
+                Rest::Archived(log) => return log.next(&mut self.writer).await,
+                Rest::Followed(following) => following,
+            };
             match following.subscription.next().await? {
                 Piece::Lines { text, skip } => {
                     for (index, line) in lines(&text).into_iter().enumerate() {
                         self.writer.line(line, if index == 0 { skip } else { 0 }, &mut out);
                     }
                 }
-                Piece::Gap => self.writer.raw(GAP_NOTICE.as_bytes(), &mut out),
-                Piece::Missed(count) => {
-                    let notice = format!(
-                        "[virtual-node: {count} lines are missing here: they were written faster than this client takes them]\n"
-                    );
-                    self.writer.raw(notice.as_bytes(), &mut out);
-                }
-                Piece::Unread(why) => {
-                    let notice = format!("[virtual-node: the end of the log could not be read: {why}]\n");
-                    self.writer.raw(notice.as_bytes(), &mut out);
-                }
+                other => self.writer.raw(other.notice().as_bytes(), &mut out),
             }
         }
         Some(Bytes::from(out))

@@ -76,6 +76,8 @@ start_agent() {
 	fi
 	# Alone, the node takes every pod; beside a worker, those that tolerate its taint.
 	has_worker || is_external || flags+=(--register-with-taints '')
+	# Logs of Spark's drivers outlive their groups where there is a store.
+	! has_part store || flags+=(--log-archive "s3://$LOG_BUCKET/archive" --log-archive-endpoint "$STORE_URL")
 	if [[ -n ${VN_AGENT_ARGS-} ]]; then
 		local -a more
 		read -ra more <<<"$VN_AGENT_ARGS"
@@ -83,6 +85,7 @@ start_agent() {
 	fi
 	printf '%s' "$ip" >"$STATE/config/agent-ip"
 	ALIBABA_CLOUD_ACCESS_KEY_ID=$ECI_ACCESS_KEY_ID ALIBABA_CLOUD_ACCESS_KEY_SECRET=$ECI_ACCESS_KEY_SECRET \
+		AWS_ACCESS_KEY_ID=$STORE_ACCESS_KEY AWS_SECRET_ACCESS_KEY=$STORE_SECRET_KEY AWS_REGION=$REGION \
 		start_daemon agent "$(program virtual-node)" run "${flags[@]}"
 }
 ready_agent() {

@@ -168,7 +168,10 @@ async fn a_gap_is_announced_where_it_is() {
     let more: String = (2..=9).map(|n| line(n, &n.to_string())).collect();
     let mut script = Script::new(&line(1, "1"), &["", &more]);
     Arc::get_mut(&mut script).expect("not shared").window = 3;
-    assert_eq!(collect(&script, follow()).await, format!("1\n{GAP_NOTICE}7\n8\n9\n"));
+    assert_eq!(
+        collect(&script, follow()).await,
+        format!("1\n{}7\n8\n9\n", Piece::Gap.notice())
+    );
 }
 
 #[tokio::test]
