@@ -125,13 +125,15 @@ async fn run_nodes(
         shutdown: shutdown.clone(),
     };
     let mut tasks = JoinSet::new();
+    let mut stores = Vec::new();
     for node in &config.nodes {
-        start_node(&mut tasks, config, node, &shared)
+        let store = start_node(&mut tasks, config, node, &shared)
             .await
             .with_context(|| format!("starting node {}", node.name))?;
+        stores.push(store);
     }
     if let Some(burst) = &config.burst {
-        start_burst(&mut tasks, config, burst, &caps, health, metrics, shutdown)
+        start_burst(&mut tasks, config, burst, &caps, stores, health, metrics, shutdown)
             .await
             .context("starting burst")?;
     }
@@ -154,11 +156,13 @@ fn caps(config: &Config) -> Caps {
     Caps::new(config.namespace_cap, nodes.chain(namespaces))
 }
 
+#[expect(clippy::too_many_arguments, reason = "what all parts share, passed once")]
 async fn start_burst(
     tasks: &mut JoinSet<anyhow::Result<()>>,
     config: &Config,
     burst: &BurstConfig,
     caps: &Caps,
+    stores: Vec<Store>,
     health: &Health,
     metrics: &Metrics,
     shutdown: &Shutdown,
@@ -174,6 +178,7 @@ async fn start_burst(
         profile: burst.profile.clone(),
         nodes: config.nodes.iter().map(|node| node.name.clone()).collect(),
         taints: config.taints.clone(),
+        outage_toleration: burst.outage_toleration,
         // What a pod asks of the pool does not depend on the zone, nor on where the API server is.
         mapping: Arc::new(mapping_settings(config, node, Default::default())),
         streaming_lists,
@@ -181,6 +186,7 @@ async fn start_burst(
     let connections = BurstConnections {
         kube,
         caps: caps.clone(),
+        stores,
         health: health.clone(),
         metrics: metrics.clone(),
     };
@@ -270,7 +276,7 @@ async fn start_node(
     config: &Config,
     node: &NodeConfig,
     shared: &Shared,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Store> {
     let Shared {
         eci,
         logs: budget,
@@ -285,6 +291,7 @@ async fn start_node(
     let kube = kube_client::client(&connection, config.impersonate_node.then_some(node.name.as_str()))?;
     let cluster = cluster::ask(&kube, shutdown).await;
     let store = Store::default();
+    let pods_of_node = store.clone();
     let (capacity_in, capacity) = watch::channel(Capacity::default());
     let (conditions_in, conditions) = watch::channel(CloudConditions::default());
 
@@ -381,7 +388,7 @@ async fn start_node(
         tokio::join!(usage, registration, kubelet, pods);
         Ok(())
     });
-    Ok(())
+    Ok(pods_of_node)
 }
 
 /// Why the account's usage is not known.

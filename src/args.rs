@@ -184,6 +184,13 @@ pub struct RunArgs {
     #[arg(long, env = "VIRTUAL_NODE_BURST", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub burst: Option<String>,
 
+    /// How long pods stay when no agent runs and their node is not ready, with --burst: a duration, forever or off [default: 24h]
+    ///
+    /// Their groups run on all the while. A pod that has been here for half a minute and would be evicted earlier is given longer
+    /// tolerations for not-ready and unreachable.
+    #[arg(long, env = "VIRTUAL_NODE_OUTAGE_TOLERATION", value_name = "DURATION|forever|off")]
+    pub outage_toleration: Option<String>,
+
     /// Kubeconfig file for --burst, whose rights are not a node's [default: as --kubeconfig, without --impersonate-node]
     #[arg(long, env = "VIRTUAL_NODE_BURST_KUBECONFIG", value_name = "FILE")]
     pub burst_kubeconfig: Option<String>,

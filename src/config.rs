@@ -15,6 +15,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Taint;
 
 use crate::args::{RelayArgs, RunArgs};
+use crate::burst::outages::OutageToleration;
 use crate::burst::policy::Policy;
 use crate::burst::scene::ProfileName;
 use crate::caps::Cap;
@@ -113,6 +114,8 @@ pub struct BurstConfig {
     pub impersonate: Option<String>,
     /// Policy of pods for which nobody else has one.
     pub policy: Option<Policy>,
+    /// How long pods stay when their node is not ready.
+    pub outage_toleration: OutageToleration,
     /// How long the scheduler is left to find room on workers.
     pub wait: Duration,
     /// Where the eci-profile is.
@@ -344,6 +347,7 @@ impl Config {
             list_lag,
             orphan_age,
             burst,
+            outage_toleration,
             burst_kubeconfig,
             burst_impersonate,
             burst_policy,
@@ -438,6 +442,7 @@ impl Config {
         };
         let burst = r.burst(BurstText {
             burst,
+            outage_toleration,
             kubeconfig: burst_kubeconfig,
             impersonate: burst_impersonate,
             policy: burst_policy,

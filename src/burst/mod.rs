@@ -12,6 +12,7 @@
 pub mod feasible;
 pub mod mutate;
 pub mod names;
+pub mod outages;
 pub mod overflow;
 pub mod pace;
 pub mod pledges;
@@ -29,6 +30,7 @@ use k8s_openapi::api::core::v1::Taint;
 use kube::Client;
 use provider::mapping::Settings;
 
+use self::outages::{OutageToleration, Outages};
 use self::overflow::Overflow;
 use self::policy::Policy;
 use self::scene::{Keeper, ProfileName, Scene};
@@ -36,6 +38,7 @@ use crate::caps::Caps;
 use crate::metrics::{Health, Metrics};
 use crate::pods::events::Notices;
 use crate::pods::figures::Figures;
+use crate::pods::store::Store;
 use crate::shutdown::Shutdown;
 
 /// Name under which burst reports.
@@ -53,6 +56,8 @@ pub struct BurstSettings {
     pub nodes: Vec<String>,
     /// Taints by which they keep pods off.
     pub taints: Vec<Taint>,
+    /// How long pods stay when their node is not ready.
+    pub outage_toleration: OutageToleration,
     /// How pods are mapped.
     pub mapping: Arc<Settings>,
     /// Whether the API server streams lists.
@@ -65,6 +70,8 @@ pub struct BurstConnections {
     pub kube: Client,
     /// What namespaces may have.
     pub caps: Caps,
+    /// The pods of each virtual node.
+    pub stores: Vec<Store>,
     /// Readiness.
     pub health: Health,
     /// Metrics.
@@ -76,6 +83,7 @@ pub async fn run(settings: BurstSettings, connections: BurstConnections, shutdow
     let BurstConnections {
         kube,
         caps,
+        stores,
         health,
         metrics,
     } = connections;
@@ -93,6 +101,11 @@ pub async fn run(settings: BurstSettings, connections: BurstConnections, shutdow
         metrics: metrics.clone(),
         health,
     };
+    let outages = Outages {
+        kube: kube.clone(),
+        stores,
+        toleration: settings.outage_toleration,
+    };
     let overflow = Overflow {
         kube,
         scene,
@@ -103,7 +116,7 @@ pub async fn run(settings: BurstSettings, connections: BurstConnections, shutdow
         metrics,
         streaming_lists: settings.streaming_lists,
     };
-    let working = async { tokio::join!(keeper.run(), overflow.run(gate)) };
-    // Neither ends by itself; both are dropped at the shutdown.
+    let working = async { tokio::join!(keeper.run(), overflow.run(gate), outages.run()) };
+    // None of them ends by itself; all are dropped at the shutdown.
     tokio::join!(shutdown.race(working), write_events);
 }

@@ -15,6 +15,7 @@ use provider::units::MilliCpu;
 use serde_json::Value;
 
 use super::{ACK_NODE_NAME_PREFIX, ArchiveKind, EciLimits, HostPort, Unenforceable};
+use crate::burst::outages::OutageToleration;
 use crate::telemetry::LogFormat;
 
 /// The zone in a node name of ACK's form, `virtual-kubelet-<zone>`.
@@ -52,6 +53,17 @@ pub(super) fn check_node_name(name: &str) -> Result<(), String> {
         Ok(())
     } else {
         Err("it must be lower-case letters, digits, `-` and `.`".to_owned())
+    }
+}
+
+/// `off`, `forever`, or a duration.
+pub(super) fn parse_outage_toleration(text: &str) -> Result<OutageToleration, String> {
+    match text {
+        "off" => Ok(OutageToleration::Off),
+        "forever" => Ok(OutageToleration::Forever),
+        _ => parse_duration(text)
+            .map(|duration| OutageToleration::Seconds(u32::try_from(duration.as_secs()).unwrap_or(u32::MAX)))
+            .map_err(|_| "it must be a duration such as 24h, forever or off".to_owned()),
     }
 }
 

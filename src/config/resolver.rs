@@ -10,18 +10,22 @@ use serde_json::Value;
 
 use super::parse::{
     check_node_name, parse_archive, parse_bool, parse_endpoint, parse_host_port, parse_ip, parse_labels, parse_list,
-    parse_log_format, parse_object_name, parse_qualified_name, parse_socket, parse_wait, scalar_text, zone_of,
+    parse_log_format, parse_object_name, parse_outage_toleration, parse_qualified_name, parse_socket, parse_wait,
+    scalar_text, zone_of,
 };
 use super::{
     BurstConfig, ConfigErrors, DEFAULT_LOG_ARCHIVE_SELECTOR, ElectionConfig, LogArchiveConfig, NodeConfig, ServiceVips,
     ServingCertificate, ServingFiles,
 };
 use crate::args::LogArgs;
+use crate::burst::outages::OutageToleration;
 use crate::burst::policy::Policy;
 use crate::burst::scene::ProfileName;
 use crate::telemetry::{self, LogSettings};
 
 const DEFAULT_KUBELET_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 10250);
+/// A day: who looks after an agent finds the time to bring it back.
+const DEFAULT_OUTAGE_TOLERATION: OutageToleration = OutageToleration::Seconds(24 * 3600);
 /// Name of the Lease by which replicas elect one among them.
 const DEFAULT_ELECTION: &str = "virtual-node";
 
@@ -37,6 +41,7 @@ pub(super) struct NodeText {
 /// The settings of burst, as text.
 pub(super) struct BurstText {
     pub(super) burst: Option<String>,
+    pub(super) outage_toleration: Option<String>,
     pub(super) kubeconfig: Option<String>,
     pub(super) impersonate: Option<String>,
     pub(super) policy: Option<String>,
@@ -291,6 +296,9 @@ impl Resolver {
             policy: self.parsed("burst-policy", text.policy, |text| {
                 Policy::parse(text).ok_or_else(|| "it must be ecs-first, eci-only, ecs-only or eci-first".to_owned())
             }),
+            outage_toleration: self
+                .parsed("outage-toleration", text.outage_toleration, parse_outage_toleration)
+                .unwrap_or(DEFAULT_OUTAGE_TOLERATION),
             wait: self.parsed("burst-wait", text.wait, parse_wait).unwrap_or_default(),
             profile: self
                 .parsed("burst-profile", text.profile, parse_qualified_name)

@@ -322,3 +322,30 @@ fn burst_is_off_unless_told_so_and_caps_are_for_all() {
         assert!(errors.contains(&format!("--{key} ")), "{key}: {errors}");
     }
 }
+
+#[test]
+fn pods_outlast_an_outage_for_a_day_unless_told_otherwise() {
+    let toleration = |more: &[&str]| {
+        let all: Vec<&str> = MINIMAL
+            .into_iter()
+            .chain(["--burst"])
+            .chain(more.iter().copied())
+            .collect();
+        Config::resolve(typed(&all), "").map(|config| config.burst.map(|burst| burst.outage_toleration))
+    };
+    assert_eq!(toleration(&[]), Ok(Some(OutageToleration::Seconds(86_400))));
+    assert_eq!(
+        toleration(&["--outage-toleration", "90s"]),
+        Ok(Some(OutageToleration::Seconds(90)))
+    );
+    assert_eq!(
+        toleration(&["--outage-toleration", "forever"]),
+        Ok(Some(OutageToleration::Forever))
+    );
+    assert_eq!(
+        toleration(&["--outage-toleration", "off"]),
+        Ok(Some(OutageToleration::Off))
+    );
+    let errors = toleration(&["--outage-toleration", "never"]).expect_err("no duration");
+    assert!(errors.to_string().contains("24h, forever or off"), "{errors}");
+}

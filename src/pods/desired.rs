@@ -9,6 +9,7 @@ use provider::mapping::{self, LifeOptions, Settings, quantity};
 use provider::status::{self, ContainerFacts, GateFacts, PodFacts};
 use provider::units::MilliCpu;
 
+use crate::pods::endurance;
 use crate::pods::record::{Deletion, Desired};
 use crate::pods::watch::{ContainerView, NodePod};
 
@@ -38,6 +39,7 @@ pub fn of(pod: &NodePod, settings: &Settings) -> Desired {
             .termination_grace_period_seconds
             .and_then(|s| u32::try_from(s).ok())
             .unwrap_or(DEFAULT_GRACE_SECONDS),
+        evicted_after: endurance::evicted_after(&pod.spec.tolerations),
         inputs: inputs(pod),
     }
 }

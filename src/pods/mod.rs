@@ -22,6 +22,7 @@ pub mod cloud_state;
 pub mod conditions;
 pub mod decide;
 pub mod desired;
+pub mod endurance;
 pub mod events;
 pub mod expiry;
 pub mod figures;

@@ -165,6 +165,8 @@ pub struct Desired {
     pub spot: bool,
     /// `terminationGracePeriodSeconds`.
     pub grace_seconds: u32,
+    /// After how many seconds of an outage of the agent it is evicted; none = never.
+    pub evicted_after: Option<u32>,
     /// Hash of what the mapping reads of the pod itself: what it refused once is tried again when this has changed.
     pub inputs: u64,
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use futures::{Stream, StreamExt as _};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::PodStatus;
+use k8s_openapi::api::core::v1::{PodStatus, Toleration};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
 use kube::Api;
 use kube::core::NamespaceResourceScope;
@@ -104,6 +104,8 @@ pub struct SpecView {
     pub containers: Vec<ContainerView>,
     /// Init containers, in order.
     pub init_containers: Vec<ContainerView>,
+    /// Tolerations.
+    pub tolerations: Vec<Toleration>,
     /// Readiness gates.
     pub readiness_gates: Vec<ReadinessGateView>,
 }

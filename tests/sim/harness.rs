@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tower::ServiceExt as _;
+use virtual_node::burst::outages::OutageToleration;
 use virtual_node::burst::{self, BurstConnections, BurstSettings};
 use virtual_node::caps::{Cap, Caps, NAMESPACES};
 use virtual_node::metrics::{Health, Metrics};
@@ -275,6 +276,7 @@ impl Sim {
             profile: Default::default(),
             nodes: vec![NODE.to_owned()],
             taints: vec![taint()],
+            outage_toleration: OutageToleration::Off,
             mapping: mapping(),
             streaming_lists: self.deviations.streaming_lists,
         };
@@ -282,6 +284,7 @@ impl Sim {
         let connections = BurstConnections {
             kube: self.api.client_of("burst"),
             caps: agent.caps.clone(),
+            stores: vec![agent.store.clone()],
             health: Health::new(),
             metrics: agent.metrics.clone(),
         };

@@ -20,6 +20,7 @@ mod kills;
 mod life;
 mod live_files;
 mod matrix;
+mod outages;
 mod reclaimed;
 mod restart;
 mod rights;
