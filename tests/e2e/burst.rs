@@ -21,10 +21,11 @@ const BURST_RESOURCE: &str = "alibabacloud.com/burst-resource";
 const POLICY: &str = "k8s.aliyun.com/eci-burst-policy";
 
 /// The taint that the serverless testbed's node does not have; it goes when this is dropped.
-struct Tainted;
+pub struct Tainted;
 
 impl Tainted {
-    async fn new() -> Self {
+    /// Puts it there.
+    pub async fn new() -> Self {
         kubectl(&["taint", "node", NODE, TAINT, "--overwrite"]).await.ok();
         Self
     }
@@ -38,7 +39,7 @@ impl Drop for Tainted {
 }
 
 /// An agent with burst in place of the testbed's, ready.
-async fn bursting(cluster: &Cluster) -> AgentProcess {
+pub async fn bursting(cluster: &Cluster) -> AgentProcess {
     let home = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "virtual-node" } });
     run("kubectl", &["apply", "-f", "-"], &home.to_string()).await.ok();
     kubectl(&["apply", "-f", RBAC]).await.ok();

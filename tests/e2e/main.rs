@@ -15,6 +15,7 @@ mod api_cases;
 
 mod access;
 mod agent_process;
+mod agents_away;
 mod api_server;
 mod archive;
 mod burst;
