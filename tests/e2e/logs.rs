@@ -172,14 +172,15 @@ async fn write(cluster: &Cluster, group: &str, lines: &str) {
 }
 
 /// `kubectl logs --follow`, and what it has shown.
-struct Follower {
+pub struct Follower {
     kubectl: Child,
     seen: Arc<Mutex<String>>,
     reading: Option<JoinHandle<()>>,
 }
 
 impl Follower {
-    fn of(namespace: &Namespace<'_>, pod: &str) -> Self {
+    /// Follows the log of `pod`.
+    pub fn of(namespace: &Namespace<'_>, pod: &str) -> Self {
         let mut kubectl = Command::new("kubectl")
             .args(["--namespace", &namespace.name, "logs", "--follow", pod])
             .stdout(Stdio::piped())
@@ -202,16 +203,18 @@ impl Follower {
         }
     }
 
-    fn shown(&self) -> String {
+    /// What it has shown so far.
+    pub fn shown(&self) -> String {
         self.seen.lock().expect("no panic while locked").clone()
     }
 
-    fn length(&self) -> usize {
+    /// How many bytes that is.
+    pub fn length(&self) -> usize {
         self.seen.lock().expect("no panic while locked").len()
     }
 
     /// All it has shown when it ended by itself, without an error.
-    async fn end(&mut self) -> String {
+    pub async fn end(&mut self) -> String {
         let ended = tokio::time::timeout(PATIENCE, self.kubectl.wait()).await;
         let status = ended
             .unwrap_or_else(|_| panic!("kubectl still follows"))

@@ -4,6 +4,7 @@ mod copy;
 mod exec;
 mod forward;
 mod left;
+mod logs;
 mod terminal;
 
 use serde_json::Value;
