@@ -6,7 +6,7 @@ SCRIPTS = $(shell git ls-files --cached --others --exclude-standard '*.sh' .ci/r
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup check unit properties sim matrix engine engine-docker e2e endurance kubectl kubelet-api real-figures conformance conformance-short sdk sdk-java spark test test-long fuzz bench bench-mock deny up down exec load demo
+.PHONY: help setup check unit properties sim matrix engine engine-docker e2e endurance kubectl kubelet-api figures conformance conformance-short sdk sdk-java spark test test-long fuzz bench bench-mock deny up down exec load demo
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,7 +69,7 @@ kubelet-api: ## each route of the kubelet API asked by each kind of client, besi
 		$(TESTBED)/with-cluster.sh $@ control-plane,worker,cloud,node \
 		cargo test --locked --no-fail-fast --offline -p virtual-node --test kubelet-api
 
-real-figures: ## autoscaling under real load, and figures beside a real kubelet's: real containers and a real worker
+figures: ## autoscaling under real load, and figures beside a real kubelet's: real containers and a real worker
 	cargo build --locked -p virtual-node -p mock-eci
 	cargo test --locked -p virtual-node --test e2e --no-run
 	ECS=1 VN_BIN_DIR="$${CARGO_TARGET_DIR:-$(CURDIR)/target}/debug" \
@@ -109,7 +109,7 @@ test: setup ## all suites: what CI runs
 	@tests/suites.sh check unit sim sdk engine kubectl e2e kubelet-api conformance-short spark
 
 test-long: setup ## all suites, and the long ones
-	@tests/suites.sh check unit sim sdk engine kubectl e2e kubelet-api conformance-short spark matrix conformance endurance real-figures engine-docker properties sdk-java fuzz demo bench
+	@tests/suites.sh check unit sim sdk engine kubectl e2e kubelet-api conformance-short spark matrix conformance endurance figures engine-docker properties sdk-java fuzz demo bench
 
 fuzz: ## mock-eci and the agent's streams against made-up input: each target (or TARGETS='params …') for MINUTES=10; KEEP=1 renews the corpus
 	@MINUTES="$${MINUTES:-10}" tests/fuzz.sh $(TARGETS)

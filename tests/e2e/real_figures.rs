@@ -1,4 +1,4 @@
-//! Figures of real containers, beside those of a real kubelet (`make real-figures`): these need a container engine behind
+//! Figures of real containers, beside those of a real kubelet (`make figures`): these need a container engine behind
 //! mock-eci and a worker in the cluster.
 
 use std::collections::BTreeSet;
@@ -34,7 +34,7 @@ fn spec(node: &str, command: &str) -> Value {
 }
 
 #[tokio::test]
-#[ignore = "needs real containers: make real-figures"]
+#[ignore = "needs real containers: make figures"]
 async fn an_autoscaler_follows_real_load() {
     let cluster = Cluster::shared().await;
     let namespace = Namespace::new(&cluster, "real-load").await;
@@ -97,7 +97,7 @@ fn members(value: &Value, path: &str, all: &mut BTreeSet<String>) {
 }
 
 #[tokio::test]
-#[ignore = "needs a real kubelet: make real-figures"]
+#[ignore = "needs a real kubelet: make figures"]
 async fn figures_have_the_names_of_a_real_kubelets() {
     let cluster = Cluster::shared().await;
     let namespace = Namespace::new(&cluster, "beside-a-kubelet").await;

@@ -1,7 +1,7 @@
 //! Every form of the figures, held against files and against a real kubelet's names; and the routes.
 //!
 //! `golden/kubelet-*.txt` are the names that a real kubelet of Kubernetes 1.35 gave for one pod in this project's testbed: families,
-//! labels, and which series carry a time, or the members of the summary. `make real-figures` asks one again.
+//! labels, and which series carry a time, or the members of the summary. `make figures` asks one again.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
