@@ -31,8 +31,8 @@ async fn every_route_answers_every_client_as_a_real_kubelets_does() {
     let mut unused: Vec<_> = differences::DIFFERENCES.iter().map(|known| known.case).collect();
     for case in CASES {
         for client in CLIENTS {
-            let real = ask(&bed, Node::Real, client, case).await;
-            let ours = ask(&bed, Node::Virtual, client, case).await;
+            let real = ask(bed, Node::Real, client, case).await;
+            let ours = ask(bed, Node::Virtual, client, case).await;
             compared += 1;
             if real == ours {
                 continue;
