@@ -334,6 +334,8 @@ async fn two_nodes_of_one_process_are_two_nodes() {
     assert!(value_of(&after, "node_cpu_usage_seconds_total") >= before, "{after}");
     namespace.delete("pods", "second", 0).await;
     namespace.gone("second").await;
+    // Nobody else would delete them.
+    namespace.no_groups().await;
     drop(agent);
     TwoNodes::forget().await;
 }
