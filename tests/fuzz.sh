@@ -14,6 +14,8 @@ ROOT=$(cd "$TESTS/.." && pwd)
 source "$TESTS/testbed/lib.sh"
 
 MINUTES=${MINUTES:-10} SEED=${SEED:-0} KEEP=${KEEP:-}
+# To libFuzzer, no time means without end.
+[[ $MINUTES =~ ^[1-9][0-9]*$ ]] || die "MINUTES must be a number above zero, not '$MINUTES'"
 FOLDERS=(mock-eci/fuzz fuzz)
 # How many inputs of a target's corpus are kept at most, and their bytes: make test runs them all.
 declare -A MOST=([mock-eci/fuzz]=300 [fuzz]=60)

@@ -119,7 +119,7 @@ pub async fn follow_usage<Ask, Answer, E>(
 ) where
     Ask: Fn() -> Answer,
     Answer: Future<Output = Result<CpuUsage, E>>,
-    E: std::error::Error,
+    E: std::error::Error + 'static,
 {
     follow_usage_every(PERIOD, ask, own, capacity, metrics, shutdown).await;
 }
@@ -134,7 +134,7 @@ async fn follow_usage_every<Ask, Answer, E>(
 ) where
     Ask: Fn() -> Answer,
     Answer: Future<Output = Result<CpuUsage, E>>,
-    E: std::error::Error,
+    E: std::error::Error + 'static,
 {
     let mut ticks = tokio::time::interval(period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -55,7 +55,7 @@ impl CloudState {
     }
 
     /// An answer could not be read: a bug here or news there; the record is left out.
-    pub fn unreadable(&self, error: &dyn std::error::Error) {
+    pub fn unreadable(&self, error: &(dyn std::error::Error + 'static)) {
         self.figures.trouble("Unreadable");
         tracing::warn!(
             error = crate::chain::chain(error),

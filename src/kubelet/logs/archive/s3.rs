@@ -129,7 +129,7 @@ impl S3Store {
         body: Bytes,
         sign: impl Fn(&Credentials, &Timestamp) -> Url,
     ) -> Result<Response<Bytes>, StoreError> {
-        let failed = |what: &dyn std::error::Error| StoreError::Failed(chain(what));
+        let failed = |what: &(dyn std::error::Error + 'static)| StoreError::Failed(chain(what));
         let found = self.credentials.provide().await.map_err(|e| failed(&e))?;
         let (id, secret) = (found.access_key_id.clone(), found.access_key_secret.expose());
         let credentials = match &found.security_token {
