@@ -38,16 +38,32 @@ impl Cloud {
 
     /// `POST /mock/<path>`.
     pub async fn post(&self, path: &str, body: Value) -> Value {
+        self.try_post(path, body)
+            .await
+            .unwrap_or_else(|refusal| panic!("mock-eci: {refusal}"))
+    }
+
+    /// `POST /mock/<path>`, which may be refused: then with what was said.
+    pub async fn try_post(&self, path: &str, body: Value) -> Result<Value, String> {
         let request = self.http.post(format!("{}/mock/{path}", self.url));
         let request = request.header("content-type", "application/json");
-        self.call(request.body(body.to_string())).await
+        Self::answer(request.body(body.to_string())).await
     }
 
     async fn call(&self, request: reqwest::RequestBuilder) -> Value {
+        Self::answer(request)
+            .await
+            .unwrap_or_else(|refusal| panic!("mock-eci: {refusal}"))
+    }
+
+    async fn answer(request: reqwest::RequestBuilder) -> Result<Value, String> {
         let answer = request.send().await.expect("mock-eci answers");
         let (status, text) = (answer.status(), answer.text().await.expect("a body"));
-        assert!(status.is_success(), "mock-eci: {status}: {text}");
-        serde_json::from_str(&text).expect("JSON")
+        if status.is_success() {
+            Ok(serde_json::from_str(&text).expect("JSON"))
+        } else {
+            Err(format!("{status}: {text}"))
+        }
     }
 
     /// Plans a fault for the next call of `action`.

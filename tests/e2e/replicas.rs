@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use futures::{StreamExt as _, stream};
 use serde_json::{Value, json};
@@ -14,13 +15,15 @@ use crate::agent_process::AgentProcess;
 use crate::cloud::text;
 use crate::cluster::{AGENT_IP, Cluster, NODE, say};
 use crate::kubectl::{kubectl, run};
-use crate::namespace::{CONTAINER, Namespace, pod};
+use crate::namespace::{CONTAINER, Namespace, pod, slow_to_schedule};
 use crate::recorder::Recorder;
 
 const RBAC: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/manifests/base/agent-rbac.yaml");
 /// The namespace that the manifests name.
 const HOME: &str = "virtual-node";
 const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/virtual-node/leases/virtual-node";
+/// Longer than it takes to kill the leader.
+const SLOW: Duration = Duration::from_secs(15);
 /// Of the second replica.
 const OTHER_IP: &str = "172.31.0.11";
 const OTHER_METRICS: &str = "127.0.0.1:10256";
@@ -43,7 +46,12 @@ async fn killed_in_a_burst(count: usize) {
     let node = Recorder::node(&cluster).await;
     let phases = Recorder::phases(&cluster, &namespace.name).await;
 
-    let pods: Vec<Value> = (0..count).map(|number| pod(&format!("burst-{number}"))).collect();
+    // Every other group is still on its way when the leader is killed.
+    let burst = |number: usize| match pod(&format!("burst-{number}")) {
+        quick if number.is_multiple_of(2) => quick,
+        pod => slow_to_schedule(pod, SLOW),
+    };
+    let pods: Vec<Value> = (0..count).map(burst).collect();
     let creating = stream::iter(pods).for_each_concurrent(16, async |pod| {
         namespace.post("pods", pod).await;
     });
@@ -55,9 +63,9 @@ async fn killed_in_a_burst(count: usize) {
         let before = holder(&cluster).await;
         let killed = Instant::now();
         first.kill();
+        let left = phases.count("Running");
         let after = another_leader(&cluster, &before).await;
         let elected = killed.elapsed();
-        let left = phases.count("Running");
         cluster
             .eventually(
                 "more of them to run",
