@@ -18,10 +18,13 @@ running_executors() {
 }
 both_run() { [[ $(running_executors | wc -l) == 2 ]]; }
 gone() { ! kubectl get pod "$1"; }
+# Before an executor has registered, the driver does not know what it loses.
+registered() { [[ $(kubectl logs "$DRIVER" | grep -c 'Registered executor') -ge 2 ]]; }
 # lost: what the driver says of executors that it lost.
 lost() { kubectl logs "$DRIVER" | grep -E 'Lost executor|ExecutorLostFailure'; }
 
 wait_until 300 'both executors to run' both_run || die 'the executors do not run'
+wait_until 120 'both executors to register' registered || die 'the driver does not say that its executors have registered'
 read -r name group < <(running_executors)
 uid=$(kubectl get pod "$name" --output 'jsonpath={.metadata.uid}')
 say "  taking back the resources of $name ($group), announced $NOTICE_SECONDS s before"
