@@ -1,0 +1,131 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2317 # functions that wait_until calls are reachable
+# Spark jobs in the cluster of a session (session.sh): the image, the store, spark-submit in cluster mode, and the wait for
+# the driver. Source it after session.sh.
+
+SECRET=s3-credentials
+# How long a driver may wait for its resources.
+PENDING_TIMEOUT=300
+
+s3() { inside bash "$TESTBED/spark/s3.sh" "$@"; }
+
+# endpoint VARIABLE: what `exec` sets for programs inside.
+endpoint() { inside printenv "$1"; }
+
+# load_spark: makes the image if need be, loads it into every runtime, and prints its name.
+load_spark() {
+	local archive image
+	archive=$("$TESTBED/image/spark/build.sh")
+	say 'loading the image …'
+	image=$(cluster load "$archive" | sed -n 's/^Loaded image: *//p')
+	[[ -n $image ]] || die 'the engine did not say what image it loaded'
+	printf '%s' "$image"
+}
+
+# prepare_jobs: who drivers are, and a Secret with the keys of the store: configuration ends up in a ConfigMap.
+prepare_jobs() {
+	kubectl apply --filename "$TESTBED/spark/rbac.yaml" >/dev/null
+	# shellcheck disable=SC2016 # expanded inside
+	inside bash -c 'kubectl create secret generic "$1" --from-env-file=/dev/stdin <<-ENV
+		access-key-id=$AWS_ACCESS_KEY_ID
+		secret-access-key=$AWS_SECRET_ACCESS_KEY
+		ENV
+	' secret "$SECRET" >/dev/null
+}
+
+# api_server: prints where the API server is, as the administrator's kubeconfig has it.
+api_server() { kubectl config view --minify --output 'jsonpath={.clusters[0].cluster.server}'; }
+
+# submit IMAGE SERVER NAME ARGUMENT...: spark-submit in cluster mode, from a container in the testbed's network. The driver
+# is the pod NAME-driver, executors are NAME-exec-1 and so on; ARGUMENTs are the job's own settings, its program and that
+# program's arguments, and win over the settings here.
+submit() {
+	local image=$1 server=$2 name=$3 role
+	local -a credentials=()
+	shift 3
+	for role in driver executor; do
+		credentials+=(
+			--conf "spark.kubernetes.$role.secretKeyRef.AWS_ACCESS_KEY_ID=$SECRET:access-key-id"
+			--conf "spark.kubernetes.$role.secretKeyRef.AWS_SECRET_ACCESS_KEY=$SECRET:secret-access-key"
+		)
+	done
+	# It has no need of its own address, which not every machine's name leads to.
+	# shellcheck disable=SC2016 # expanded inside
+	inside bash -c 'exec podman run --rm --name "spark-submit-$1" --network host \
+		--volume "$KUBECONFIG:/kubeconfig:ro" --env KUBECONFIG=/kubeconfig --env SPARK_LOCAL_IP=127.0.0.1 "${@:2}"' podman "$name" "$image" \
+		/opt/spark/bin/spark-submit \
+		--master "k8s://$server" --deploy-mode cluster --name "$name" \
+		--conf "spark.kubernetes.container.image=$image" \
+		--conf spark.kubernetes.authenticate.driver.serviceAccountName=spark \
+		--conf "spark.kubernetes.driver.pod.name=$name-driver" \
+		--conf "spark.kubernetes.executor.podNamePrefix=$name" \
+		--conf spark.kubernetes.submission.waitAppCompletion=false \
+		--conf spark.kubernetes.executor.deleteOnTermination=false \
+		"${credentials[@]}" \
+		--conf "spark.hadoop.fs.s3a.endpoint=$(endpoint AWS_ENDPOINT_URL)" \
+		--conf "spark.hadoop.fs.s3a.endpoint.region=$(endpoint AWS_REGION)" \
+		--conf spark.hadoop.fs.s3a.path.style.access=true \
+		--conf spark.hadoop.fs.s3a.connection.ssl.enabled=false "$@"
+}
+
+# wait_for_driver POD SECONDS: until the driver has ended; says what changed meanwhile.
+wait_for_driver() {
+	local start=$SECONDS pods before='' phase
+	while :; do
+		pods=$(kubectl get pods --selector spark-role --no-headers --sort-by .metadata.creationTimestamp \
+			--output 'custom-columns=:.metadata.name,:.status.phase')
+		if [[ $pods != "$before" ]]; then
+			say "  $(awk '{ printf "%s%s %s", (NR > 1 ? ", " : ""), $1, $2 }' <<<"$pods") ($(duration $((SECONDS - start))))"
+			before=$pods
+		fi
+		phase=$(awk -v "name=$1" '$1 == name { print $2 }' <<<"$pods")
+		case $phase in
+		Succeeded) return ;;
+		Failed) die 'the driver failed' ;;
+		Pending) ((SECONDS - start < PENDING_TIMEOUT)) || die "the driver is still Pending after $(duration "$PENDING_TIMEOUT")" ;;
+		'') die 'the driver is gone' ;;
+		esac
+		((SECONDS - start < $2)) || die "the driver has not ended after $(duration "$2")"
+		sleep 1
+	done
+}
+
+# executors_ended: true when no executor runs any more.
+executors_ended() {
+	[[ -z $(kubectl get pods --selector spark-role=executor --output name \
+		--field-selector status.phase!=Succeeded,status.phase!=Failed) ]]
+}
+
+# check_driver POD: the driver is Completed, and its log can be read; shows the end of it.
+check_driver() {
+	local reason log
+	reason=$(kubectl get pod "$1" --output 'jsonpath={.status.containerStatuses[0].state.terminated.reason}')
+	[[ $reason == Completed ]] || die "the driver's container is '$reason', not Completed"
+	log=$(kubectl logs "$1")
+	[[ -n $log ]] || die "kubectl logs $1 is empty"
+	say "the driver is Completed; its log ($(wc -l <<<"$log") lines) ends with:"
+	tail -n 3 <<<"$log" | sed 's/^/  | /' >&2
+}
+
+# ledger FILE: what the cloud charges, group by group.
+ledger() { inside curl --silent --show-error --fail http://127.0.0.1:8090/mock/ledger >"$1"; }
+
+# billing_ended FILE: true when no group costs anything any more.
+billing_ended() { ledger "$1" && jq --exit-status 'all(.BillingEnd != null)' "$1"; }
+
+# keep_failure: what session.sh asks for, for jobs.
+keep_failure() {
+	local name
+	{
+		kubectl get pods --all-namespaces --output wide
+		kubectl describe pods --selector spark-role
+		kubectl get events --sort-by .metadata.creationTimestamp
+	} >"$FAILURE/pods.txt" 2>&1 || true
+	for name in $(kubectl get pods --selector spark-role --output 'custom-columns=:.metadata.name' --no-headers 2>/dev/null); do
+		kubectl logs "$name" >"$FAILURE/$name.log" 2>&1 || true
+	done
+
+	excerpt "$FAILURE/pods.txt" 80
+	for name in "$FAILURE"/*-driver.log; do excerpt "$name" 40; done
+	for name in agent mock-eci relay; do excerpt "$FAILURE/logs/$name.log" 15; done
+}
