@@ -22,7 +22,14 @@ remount_cgroups() {
 remount_cgroups
 # What the container tools keep in fixed places (network namespaces, locks) stays in here.
 # Without a network of its own the instance uses the machine's engine, whose socket is there.
-[[ ${2-} != --net ]] || mount -t tmpfs -o mode=755 tmpfs /run
+if [[ ${2-} == --net ]]; then
+	mount -t tmpfs -o mode=755 tmpfs /run
+	# podman makes it a mount of its own with its first container, if it is none yet: containerd's network namespaces in there
+	# would then be mounted twice, and pods of the worker could not end.
+	mkdir /run/netns
+	mount --bind /run/netns /run/netns
+	mount --make-shared /run/netns
+fi
 touch "$1"
 while :; do
 	sleep infinity &
