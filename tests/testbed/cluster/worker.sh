@@ -49,7 +49,17 @@ worker_ctr() { inside ctr --address "$CONTAINERD_SOCKET" --namespace k8s.io "$@"
 # load_worker_image ARCHIVE: loads a Docker archive into the worker.
 load_worker_image() { worker_ctr images import "$1"; }
 
+# reserved_memory: what the kubelet is to keep back so that VN_WORKER_MEMORY is left for pods.
+reserved_memory() {
+	local total
+	total=$(awk '/^MemTotal:/ { printf "%.0f", $2 * 1024 }' /proc/meminfo)
+	((VN_WORKER_MEMORY <= total)) || die "VN_WORKER_MEMORY is $VN_WORKER_MEMORY bytes, and this machine has $total"
+	printf '%d' $((total - VN_WORKER_MEMORY))
+}
+
 start_kubelet() {
+	local reserved=0
+	[[ -z ${VN_WORKER_MEMORY-} ]] || reserved=$(reserved_memory)
 	certificate worker-serving "/O=system:nodes/CN=system:node:$WORKER_NAME" serverAuth "DNS:$WORKER_NAME,IP:$WORKER_IP"
 	client worker "/O=system:nodes/CN=system:node:$WORKER_NAME"
 	cat >"$WORKER/kubelet.yaml" <<-YAML
@@ -71,6 +81,7 @@ start_kubelet() {
 		# The disk is the machine's, and how full it is says nothing about the cluster.
 		evictionHard: {imagefs.available: 0%, nodefs.available: 0%, nodefs.inodesFree: 0%, imagefs.inodesFree: 0%}
 		imageGCHighThresholdPercent: 100
+		systemReserved: {memory: "$reserved"}
 		volumePluginDir: $WORKER/plugins
 	YAML
 	start_daemon kubelet "$STATE/bin/kubelet" --config "$WORKER/kubelet.yaml" --kubeconfig "$STATE/kubeconfigs/worker" \

@@ -4,6 +4,8 @@
 # the driver. Source it after session.sh.
 
 SECRET=s3-credentials
+# Where jobs are.
+JOB_NAMESPACE=${JOB_NAMESPACE:-default}
 # How long a driver may wait for its resources.
 PENDING_TIMEOUT=300
 
@@ -24,13 +26,13 @@ load_spark() {
 
 # prepare_jobs: who drivers are, and a Secret with the keys of the store: configuration ends up in a ConfigMap.
 prepare_jobs() {
-	kubectl apply --filename "$TESTBED/spark/rbac.yaml" >/dev/null
+	kubectl apply --namespace "$JOB_NAMESPACE" --filename "$TESTBED/spark/rbac.yaml" >/dev/null
 	# shellcheck disable=SC2016 # expanded inside
-	inside bash -c 'kubectl create secret generic "$1" --from-env-file=/dev/stdin <<-ENV
+	inside bash -c 'kubectl create secret generic "$1" --namespace "$2" --from-env-file=/dev/stdin <<-ENV
 		access-key-id=$AWS_ACCESS_KEY_ID
 		secret-access-key=$AWS_SECRET_ACCESS_KEY
 		ENV
-	' secret "$SECRET" >/dev/null
+	' secret "$SECRET" "$JOB_NAMESPACE" >/dev/null
 }
 
 # api_server: prints where the API server is, as the administrator's kubeconfig has it.
@@ -38,7 +40,7 @@ api_server() { kubectl config view --minify --output 'jsonpath={.clusters[0].clu
 
 # submit IMAGE SERVER NAME ARGUMENT...: spark-submit in cluster mode, from a container in the testbed's network. The driver
 # is the pod NAME-driver, executors are NAME-exec-1 and so on; ARGUMENTs are the job's own settings, its program and that
-# program's arguments, and win over the settings here.
+# program's arguments, and win over the settings here. manifests/examples is for it in /examples.
 submit() {
 	local image=$1 server=$2 name=$3 role
 	local -a credentials=()
@@ -52,9 +54,11 @@ submit() {
 	# It has no need of its own address, which not every machine's name leads to.
 	# shellcheck disable=SC2016 # expanded inside
 	inside bash -c 'exec podman run --rm --name "spark-submit-$1" --network host \
-		--volume "$KUBECONFIG:/kubeconfig:ro" --env KUBECONFIG=/kubeconfig --env SPARK_LOCAL_IP=127.0.0.1 "${@:2}"' podman "$name" "$image" \
+		--volume "$KUBECONFIG:/kubeconfig:ro" --volume "$2:/examples:ro" --env KUBECONFIG=/kubeconfig \
+		--env SPARK_LOCAL_IP=127.0.0.1 "${@:3}"' podman "$name" "$ROOT/manifests/examples" "$image" \
 		/opt/spark/bin/spark-submit \
 		--master "k8s://$server" --deploy-mode cluster --name "$name" \
+		--conf "spark.kubernetes.namespace=$JOB_NAMESPACE" \
 		--conf "spark.kubernetes.container.image=$image" \
 		--conf spark.kubernetes.authenticate.driver.serviceAccountName=spark \
 		--conf "spark.kubernetes.driver.pod.name=$name-driver" \
