@@ -6,7 +6,7 @@ SCRIPTS = $(shell git ls-files --cached --others --exclude-standard '*.sh' .ci/r
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup check unit properties sim matrix engine engine-docker e2e endurance kubectl kubelet-api figures conformance conformance-short sdk sdk-java spark test test-long fuzz bench bench-mock deny up down exec load demo
+.PHONY: help setup check unit properties sim matrix engine engine-docker e2e endurance kubectl kubelet-api figures mixed conformance conformance-short sdk sdk-java spark test test-long fuzz bench bench-mock deny up down exec load demo
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,7 +54,7 @@ e2e: ## the agent in a real cluster (real API server, scheduler, controllers), w
 	$(E2E) --test-threads=4 --skip containers::
 
 endurance: ## the long forms of its tests: hundreds of kills, a thousand pods, ten minutes without rights; SEED=n repeats one
-	$(E2E) --ignored --nocapture --test-threads=1 --skip containers:: --skip real_figures::
+	$(E2E) --ignored --nocapture --test-threads=1 --skip containers:: --skip mixed:: --skip real_figures::
 
 kubectl: ## kubectl's streams (exec, cp, attach, port-forward) with real containers in a real cluster
 	cargo build --locked -p virtual-node -p mock-eci
@@ -75,6 +75,16 @@ figures: ## autoscaling under real load, and figures beside a real kubelet's: re
 	ECS=1 VN_BIN_DIR="$${CARGO_TARGET_DIR:-$(CURDIR)/target}/debug" \
 		$(TESTBED)/with-cluster.sh $@ control-plane,dns,worker,engine,cloud,node,metrics \
 		cargo test --locked --offline -p virtual-node --test e2e -- --ignored --nocapture --test-threads=1 real_figures::
+
+# The worker holds three pods of a Spark job, whatever the machine has.
+mixed: export VN_WORKER_MEMORY := 3221225472
+mixed: ## Spark, Deployments and Jobs on a real worker and the virtual node together, and a drain of the latter, with real containers on both
+	cargo build --locked -p virtual-node -p mock-eci
+	cargo test --locked -p virtual-node --test e2e --no-run
+	$(TESTBED)/image/spark/build.sh >/dev/null
+	VN_BIN_DIR="$${CARGO_TARGET_DIR:-$(CURDIR)/target}/debug" \
+		$(TESTBED)/with-cluster.sh $@ control-plane,dns,store,worker,engine,cloud,node \
+		cargo test --locked --no-fail-fast --offline -p virtual-node --test e2e -- --ignored --nocapture --test-threads=1 mixed::
 
 engine: ## mock-eci's real containers, on a container engine of their own
 	cargo test --locked -p mock-eci --features docker-tests --test docker --no-run
@@ -106,10 +116,10 @@ spark: ## Spark WordCount as in the demo, while the agent is killed and moved; c
 	$(TESTBED)/demo/suite.sh
 
 test: setup ## all suites: what CI runs
-	@tests/suites.sh check unit sim sdk engine kubectl e2e kubelet-api conformance-short spark
+	@tests/suites.sh check unit sim sdk engine kubectl e2e kubelet-api conformance-short spark mixed
 
 test-long: setup ## all suites, and the long ones
-	@tests/suites.sh check unit sim sdk engine kubectl e2e kubelet-api conformance-short spark matrix conformance endurance figures engine-docker properties sdk-java fuzz demo bench
+	@tests/suites.sh check unit sim sdk engine kubectl e2e kubelet-api conformance-short spark mixed matrix conformance endurance figures engine-docker properties sdk-java fuzz demo bench
 
 fuzz: ## mock-eci and the agent's streams against made-up input: each target (or TARGETS='params …') for MINUTES=10; KEEP=1 renews the corpus
 	@MINUTES="$${MINUTES:-10}" tests/fuzz.sh $(TARGETS)

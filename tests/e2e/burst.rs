@@ -71,7 +71,8 @@ async fn ready(cluster: &Cluster) {
         .await;
 }
 
-fn deployment(name: &str, replicas: usize, label: (&str, &str), spec: &Value) -> Value {
+/// A Deployment whose pods carry a label of burst.
+pub fn deployment(name: &str, replicas: usize, label: (&str, &str), spec: &Value) -> Value {
     let mut labels = json!({ "app": name });
     labels[label.0] = json!(label.1);
     json!({

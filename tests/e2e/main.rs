@@ -36,6 +36,7 @@ mod kills;
 mod kubectl;
 mod lives;
 mod logs;
+mod mixed;
 mod namespace;
 mod never;
 mod node;

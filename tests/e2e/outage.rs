@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use crate::cloud::time;
 use crate::cluster::{Cluster, NODE, condition};
 use crate::kubectl::kubectl;
 use crate::namespace::{CONTAINER, Namespace, pod, uid};
 use crate::recorder::Recorder;
 
+/// How soon a deleted Node must be back: so long the garbage collection of pods waits before it takes a node for gone.
+const BACK_WITHIN: SignedDuration = SignedDuration::from_secs(40);
 /// The outage that must be survived.
 const OUTAGE: Duration = Duration::from_secs(30);
 
@@ -16,17 +20,22 @@ const OUTAGE: Duration = Duration::from_secs(30);
 async fn a_deleted_node_is_registered_again() {
     let cluster = Cluster::alone().await;
     let namespace = Namespace::new(&cluster, "no-node").await;
+    let mut pods = Vec::new();
     for name in ["a", "b"] {
-        namespace.running(pod(name)).await;
+        pods.push((name, namespace.running(pod(name)).await));
     }
     let phases = Recorder::phases(&cluster, &namespace.name).await;
     let before = uid(&cluster.node().await);
+    let deleted = Timestamp::now();
     kubectl(&["delete", "node", NODE, "--wait=false"]).await.ok();
     let path = format!("/api/v1/nodes/{NODE}");
     let back = |node: &Value| {
         node["metadata"]["uid"].is_string() && node["metadata"]["uid"] != before && condition(node, "Ready") == "True"
     };
     let node = cluster.until("a new Node", &path, back).await;
+    let created = time(&node["metadata"]["creationTimestamp"]).expect("it was created");
+    let away = created.duration_since(deleted);
+    assert!(away <= BACK_WITHIN, "it was away for {away:#}");
     assert_eq!(node["metadata"]["labels"]["type"], "virtual-kubelet");
     assert_eq!(node["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"], 10250);
     // It is a node that takes pods, and its lease names it.
@@ -35,10 +44,11 @@ async fn a_deleted_node_is_registered_again() {
     let owned = |lease: &Value| lease["metadata"]["ownerReferences"][0]["uid"] == node["metadata"]["uid"];
     cluster.until("its lease", &lease, owned).await;
     phases.caught_up("after", "Running").await;
-    assert_eq!(
-        (phases.of("a"), phases.of("b")),
-        (words(&["Running"]), words(&["Running"]))
-    );
+    for (name, (before, group)) in pods {
+        assert_eq!(phases.of(name), words(&["Running"]));
+        assert_eq!(uid(&namespace.pod(name).await), before, "the same pod");
+        assert_eq!(cluster.cloud.groups_ever(&before).await, [group], "and the same group");
+    }
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::StreamExt as _;
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::Api;
 use kube::runtime::{WatchStreamExt as _, watcher};
@@ -30,6 +31,38 @@ impl Recorder {
         let api: Api<Pod> = Api::namespaced(cluster.api.clone(), namespace);
         let phase = |pod: &Pod| pod.status.as_ref().and_then(|s| s.phase.clone()).unwrap_or_default();
         Self::start(api, watcher::Config::default(), phase).await
+    }
+
+    /// Of the nodes that a namespace's pods are bound to, empty before that.
+    pub async fn nodes(cluster: &Cluster, namespace: &str) -> Self {
+        let api: Api<Pod> = Api::namespaced(cluster.api.clone(), namespace);
+        let node = |pod: &Pod| pod.spec.as_ref().and_then(|s| s.node_name.clone()).unwrap_or_default();
+        Self::start(api, watcher::Config::default(), node).await
+    }
+
+    /// Of the times at which a namespace's pods are to be over once they were deleted, empty before that.
+    pub async fn ends(cluster: &Cluster, namespace: &str) -> Self {
+        let api: Api<Pod> = Api::namespaced(cluster.api.clone(), namespace);
+        let end = |pod: &Pod| {
+            pod.metadata
+                .deletion_timestamp
+                .as_ref()
+                .map_or_else(String::new, |at| at.0.to_string())
+        };
+        Self::start(api, watcher::Config::default(), end).await
+    }
+
+    /// Of how many pods of a namespace's Deployments are available.
+    pub async fn available(cluster: &Cluster, namespace: &str) -> Self {
+        let api: Api<Deployment> = Api::namespaced(cluster.api.clone(), namespace);
+        let available = |deployment: &Deployment| {
+            let status = deployment.status.as_ref();
+            status
+                .and_then(|s| s.available_replicas)
+                .unwrap_or_default()
+                .to_string()
+        };
+        Self::start(api, watcher::Config::default(), available).await
     }
 
     /// Of the node's conditions Ready and CloudReachable, as `True/True`.
