@@ -9,6 +9,7 @@
 //! `cargo tree` that it stays so. The crate knows Kubernetes *types* (k8s-openapi), never an API client.
 
 pub mod annotations;
+pub mod billing;
 pub mod command;
 pub mod error;
 pub mod group;

@@ -1,6 +1,8 @@
 //! Sizes, instants and money as types, so that no bare number has to say what it counts.
 
 use std::fmt;
+use std::iter::Sum;
+use std::ops::{Add, AddAssign, Sub};
 
 use serde::{Deserialize, Serialize};
 
@@ -44,5 +46,66 @@ impl fmt::Display for MilliCpu {
 impl fmt::Display for MiB {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} GiB", self.as_gib())
+    }
+}
+
+impl Add for NanoMoney {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+}
+
+impl AddAssign for NanoMoney {
+    fn add_assign(&mut self, other: Self) {
+        *self = *self + other;
+    }
+}
+
+impl Sub for NanoMoney {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0))
+    }
+}
+
+impl Sum for NanoMoney {
+    fn sum<I: Iterator<Item = Self>>(amounts: I) -> Self {
+        amounts.fold(Self::default(), Add::add)
+    }
+}
+
+impl fmt::Display for NanoMoney {
+    /// All nine decimals, so that what is printed is what is counted.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (sign, amount) = (if self.0 < 0 { "-" } else { "" }, self.0.unsigned_abs());
+        f.pad(&format!(
+            "{sign}{}.{:09}",
+            amount / 1_000_000_000,
+            amount % 1_000_000_000
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn money_is_printed_to_the_last_unit() {
+        for (amount, text) in [
+            (0, "0.000000000"),
+            (1, "0.000000001"),
+            (-1_500_000_000, "-1.500000000"),
+            (12_345_678_901, "12.345678901"),
+        ] {
+            assert_eq!(NanoMoney(amount).to_string(), text);
+        }
+        assert_eq!(
+            [NanoMoney(1), NanoMoney(2)].into_iter().sum::<NanoMoney>(),
+            NanoMoney(3)
+        );
     }
 }
