@@ -17,6 +17,8 @@ use tokio::task::JoinSet;
 use crate::burst::{self, BurstConnections, BurstSettings};
 use crate::caps::{self, Cap, Caps};
 use crate::config::{BurstConfig, Config, EciLimits, NodeConfig, ServiceVips, Unenforceable};
+use crate::cost::prices::Prices;
+use crate::cost::recorder::{self, Recorder, RecorderSettings};
 use crate::kubelet::archive::{Archive, Keeper, LogKeeper, S3Store};
 use crate::kubelet::figures::sampler::Sampler;
 use crate::kubelet::{self, EciLogs, Figures, LogAccess, LogBudget};
@@ -114,12 +116,17 @@ async fn run_nodes(
 ) -> anyhow::Result<()> {
     let limits = eci_limits(config)?;
     let caps = caps(config);
+    let (recorder, recording) = recorder(config, metrics)
+        .await
+        .context("keeping records of cost")?
+        .unzip();
     let shared = Shared {
         eci: eci.clone(),
         logs: LogBudget::new(limits.rate(Action::DescribeContainerLog).map(|rate| rate.per_minute)),
         archive: log_archive(config, metrics)?,
         sampler: Sampler::new(Arc::new(eci.clone()), metrics.clone()),
         caps: caps.clone(),
+        recorder,
         health: health.clone(),
         metrics: metrics.clone(),
         shutdown: shutdown.clone(),
@@ -137,6 +144,14 @@ async fn run_nodes(
             .await
             .context("starting burst")?;
     }
+    // It ends when the nodes have, and has written by then what they gave it.
+    drop(shared);
+    if let Some(recording) = recording {
+        tasks.spawn(async move {
+            recording.await;
+            Ok(())
+        });
+    }
     while let Some(ended) = tasks.join_next().await {
         if let Err(error) = ended.context("a task ended badly").and_then(|result| result) {
             shutdown.trigger();
@@ -144,6 +159,29 @@ async fn run_nodes(
         }
     }
     Ok(())
+}
+
+/// Records of what groups cost, if they are kept, and the task that writes them.
+async fn recorder(
+    config: &Config,
+    metrics: &Metrics,
+) -> anyhow::Result<Option<(Recorder, impl Future<Output = ()> + use<>)>> {
+    let Some(cost) = &config.cost else {
+        return Ok(None);
+    };
+    // By this process's own identity: a node may write no ConfigMap.
+    let kubeconfig = cost.kubeconfig.as_deref().or(config.kubeconfig.as_deref());
+    let kube = kube_client::client(&kube_client::config(kubeconfig).await?, None)?;
+    let nodes = config.nodes.iter().map(|node| node.name.as_str());
+    let settings = RecorderSettings {
+        namespace: leader::namespace_of(cost.namespace.as_deref()),
+        writer: recorder::writer_name(&config.cluster_id, nodes),
+        max_age: cost.max_age,
+        max_bytes: cost.max_bytes,
+    };
+    let prices = Prices::listed(PriceList::by_currency(cost.currency.as_str()).unwrap_or_default());
+    let whose = (config.cluster_id.as_str(), config.region.as_str());
+    Ok(Some(Recorder::new(kube, settings, prices, whose, metrics.clone())))
 }
 
 /// The caps of namespaces: none where nothing could set one.
@@ -266,6 +304,7 @@ struct Shared {
     archive: Option<Archive>,
     sampler: Sampler,
     caps: Caps,
+    recorder: Option<Recorder>,
     health: Health,
     metrics: Metrics,
     shutdown: Shutdown,
@@ -283,6 +322,7 @@ async fn start_node(
         archive,
         sampler,
         caps,
+        recorder,
         health,
         metrics,
         shutdown,
@@ -378,6 +418,7 @@ async fn start_node(
             store,
             conditions: conditions_in,
             keeper,
+            recorder: recorder.clone(),
             health: health.clone(),
             caps: caps.clone(),
             metrics: metrics.clone(),

@@ -241,6 +241,30 @@ pub struct RunArgs {
     #[arg(long, env = "VIRTUAL_NODE_LOG_ARCHIVE_SELECTOR", value_name = "KEY=VALUE,...")]
     pub log_archive_selector: Option<String>,
 
+    /// Keep records of what container groups cost, in ConfigMaps (true or false) [default: true]
+    #[arg(long, env = "VIRTUAL_NODE_COST_RECORDS", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub cost_records: Option<String>,
+
+    /// Namespace of those ConfigMaps [default: the namespace of the pod the agent runs in, else kube-system]
+    #[arg(long, env = "VIRTUAL_NODE_COST_NAMESPACE", value_name = "NAME")]
+    pub cost_namespace: Option<String>,
+
+    /// Kubeconfig file by which they are written [default: --kubeconfig, without the impersonation of a node]
+    #[arg(long, env = "VIRTUAL_NODE_COST_KUBECONFIG", value_name = "FILE")]
+    pub cost_kubeconfig: Option<String>,
+
+    /// How long they are kept, such as 720h [default: 720h]
+    #[arg(long, env = "VIRTUAL_NODE_COST_MAX_AGE", value_name = "DURATION")]
+    pub cost_max_age: Option<String>,
+
+    /// MiB of them that are kept; the oldest go first [default: 16]
+    #[arg(long, env = "VIRTUAL_NODE_COST_MAX_MIB", value_name = "COUNT")]
+    pub cost_max_mib: Option<String>,
+
+    /// Currency of the list prices that are used where no other are known: CNY or USD [default: CNY]
+    #[arg(long, env = "VIRTUAL_NODE_COST_CURRENCY", value_name = "CNY|USD")]
+    pub cost_currency: Option<String>,
+
     /// How often all container groups are listed, such as 30s or 1m [default: 30s]
     ///
     /// A group counts as gone when two lists in a row lack it. Only tests have a reason to change this or the next two.

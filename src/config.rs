@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Taint;
+use provider::pricing::Currency;
 
 use crate::args::{RelayArgs, RunArgs};
 use crate::burst::outages::OutageToleration;
@@ -26,7 +27,7 @@ use parse::{
     parse_bool, parse_domain, parse_duration, parse_endpoint, parse_host_ports, parse_ip, parse_ips, parse_labels,
     parse_limits, parse_number, parse_socket, parse_sockets, parse_taints, parse_unenforceable, parse_vcpu,
 };
-use resolver::{BurstText, NodeText, Resolver};
+use resolver::{BurstText, CostText, NodeText, Resolver};
 
 /// The taint that keeps pods off the node which did not ask for it; ACK's name.
 pub const DEFAULT_TAINT: &str = "virtual-kubelet.io/provider=alibabacloud:NoSchedule";
@@ -86,6 +87,8 @@ pub struct Config {
     pub unenforceable: Unenforceable,
     /// Where logs of some pods are kept beyond their groups; `None` = nowhere.
     pub log_archive: Option<LogArchiveConfig>,
+    /// Where records of what groups cost are kept; none = nowhere.
+    pub cost: Option<CostConfig>,
     /// How long the cloud is given before something is concluded from what it does not show.
     pub patience: Patience,
     /// What each namespace may have on virtual nodes at a time.
@@ -94,6 +97,21 @@ pub struct Config {
     pub burst: Option<BurstConfig>,
     /// How logs are written.
     pub log: LogSettings,
+}
+
+/// Where records of what container groups cost are kept, and by which prices.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CostConfig {
+    /// Namespace of the ConfigMaps; `None` = that of the pod the agent runs in, else `kube-system`.
+    pub namespace: Option<String>,
+    /// Kubeconfig file; `None` = the node's, without its impersonation.
+    pub kubeconfig: Option<PathBuf>,
+    /// How long they are kept.
+    pub max_age: Duration,
+    /// Bytes of them that are kept.
+    pub max_bytes: u64,
+    /// Currency of the embedded list prices.
+    pub currency: Currency,
 }
 
 /// By which Lease replicas elect one among them.
@@ -343,6 +361,12 @@ impl Config {
             log_archive_endpoint,
             log_archive_region,
             log_archive_selector,
+            cost_records,
+            cost_namespace,
+            cost_kubeconfig,
+            cost_max_age,
+            cost_max_mib,
+            cost_currency,
             list_period,
             list_lag,
             orphan_age,
@@ -425,6 +449,14 @@ impl Config {
             log_archive_region,
             log_archive_selector,
         );
+        let cost = r.cost(CostText {
+            records: cost_records,
+            namespace: cost_namespace,
+            kubeconfig: cost_kubeconfig,
+            max_age: cost_max_age,
+            max_mib: cost_max_mib,
+            currency: cost_currency,
+        });
         let usual = Patience::default();
         let patience = Patience {
             list_period: r
@@ -473,6 +505,7 @@ impl Config {
             node_labels,
             unenforceable,
             log_archive,
+            cost,
             patience,
             namespace_cap,
             burst,

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! [`agent`] wires it together; [`pods`] is the heart; [`node`] keeps the Node and its Lease; [`kubelet`] answers kubectl;
-//! [`burst`] says which pods may come, and [`caps`] bounds what a namespace may have here; [`leader`] chooses one of several
+//! [`cost`] keeps what it costs; [`burst`] says which pods may come, and [`caps`] bounds what a namespace may have here; [`leader`] chooses one of several
 //! replicas; [`relay`] is a program of its own for networks without service addresses.
 
 pub mod agent;
@@ -20,6 +20,7 @@ pub mod check;
 pub mod clock;
 pub mod cluster;
 pub mod config;
+pub mod cost;
 pub mod kube_client;
 pub mod kubelet;
 pub mod leader;

@@ -67,6 +67,10 @@ pub struct Metrics {
     pub log_gaps: IntCounter,
     /// Requests to the log archive's store, by `operation` and `outcome`.
     pub log_archive_requests: IntCounterVec,
+    /// Records of cost, by `outcome` (kept, dropped).
+    pub cost_records: IntCounterVec,
+    /// Writes of records of cost, by `outcome` (ok, failed).
+    pub cost_writes: IntCounterVec,
     /// Connections and queries the relay forwarded, by `port` (api, dns-tcp, dns-udp) and `outcome`.
     pub relay_forwards: IntCounterVec,
     /// Connections and queries the relay holds now, by `port`.
@@ -184,6 +188,13 @@ impl Metrics {
                 "Requests to the store of the log archive",
                 &["operation", "outcome"],
             )?,
+            cost_records: counters(
+                r,
+                "cost_records_total",
+                "Records of what container groups cost",
+                &["outcome"],
+            )?,
+            cost_writes: counters(r, "cost_writes_total", "Writes of such records", &["outcome"])?,
             relay_forwards: counters(
                 r,
                 "relay_forwards_total",

@@ -209,6 +209,22 @@ pub const ALLOCATED_EIP_ADDRESS: &str = "k8s.aliyun.com/allocated-eipAddress";
 pub const ALLOCATED_IPV6_ADDRESS: &str = "k8s.aliyun.com/allocated-ipv6Address";
 /// The image cache it was made from.
 pub const MATCHED_IMAGE_CACHE: &str = "k8s.aliyun.com/eci-matched-image-cache";
+/// The size that the pod asks for, before it is rounded up to one that is sold, such as `1.5-3.0Gi`.
+pub const REQUESTED_SPEC: &str = "k8s.aliyun.com/eci-requested-spec";
+/// When ECI began to bill the group.
+pub const BILLING_START: &str = "k8s.aliyun.com/eci-billing-start";
+/// What an hour of it costs by the list price, without spot.
+pub const PRICE_PER_HOUR: &str = "k8s.aliyun.com/eci-price-per-hour";
+/// What an hour of a spot group cost when it was made.
+pub const SPOT_PRICE_PER_HOUR: &str = "k8s.aliyun.com/eci-spot-price-per-hour";
+/// What it has cost, once it is over.
+pub const COST: &str = "k8s.aliyun.com/eci-cost";
+/// Between which amounts that lies, where it is not exact, such as `0.001000000-0.002000000`.
+pub const COST_BOUNDS: &str = "k8s.aliyun.com/eci-cost-bounds";
+/// Seconds it was billed for.
+pub const BILLED_SECONDS: &str = "k8s.aliyun.com/eci-billed-seconds";
+/// Currency of price and cost: `CNY` or `USD`.
+pub const CURRENCY: &str = "k8s.aliyun.com/eci-currency";
 /// `ClientToken` of the create call in effect.
 pub const CLIENT_TOKEN: &str = "k8s.aliyun.com/eci-client-token";
 /// Number of the create attempt in effect; written before any attempt but the first is made.
@@ -235,6 +251,14 @@ pub const WRITTEN: &[&str] = &[
     ALLOCATED_EIP_ADDRESS,
     ALLOCATED_IPV6_ADDRESS,
     MATCHED_IMAGE_CACHE,
+    REQUESTED_SPEC,
+    BILLING_START,
+    PRICE_PER_HOUR,
+    SPOT_PRICE_PER_HOUR,
+    COST,
+    COST_BOUNDS,
+    BILLED_SECONDS,
+    CURRENCY,
     CLIENT_TOKEN,
     CREATE_ATTEMPT,
     LIVE_FILES,

@@ -4,18 +4,20 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
+use provider::pricing::{Currency, PriceList};
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::parse::{
-    check_node_name, parse_archive, parse_bool, parse_endpoint, parse_host_port, parse_ip, parse_labels, parse_list,
-    parse_log_format, parse_object_name, parse_outage_toleration, parse_qualified_name, parse_socket, parse_wait,
-    scalar_text, zone_of,
+    check_node_name, parse_archive, parse_bool, parse_duration, parse_endpoint, parse_host_port, parse_ip,
+    parse_labels, parse_list, parse_log_format, parse_number, parse_object_name, parse_outage_toleration,
+    parse_qualified_name, parse_socket, parse_wait, scalar_text, zone_of,
 };
 use super::{
-    BurstConfig, ConfigErrors, DEFAULT_LOG_ARCHIVE_SELECTOR, ElectionConfig, LogArchiveConfig, NodeConfig, ServiceVips,
-    ServingCertificate, ServingFiles,
+    BurstConfig, ConfigErrors, CostConfig, DEFAULT_LOG_ARCHIVE_SELECTOR, ElectionConfig, LogArchiveConfig, NodeConfig,
+    ServiceVips, ServingCertificate, ServingFiles,
 };
 use crate::args::LogArgs;
 use crate::burst::outages::OutageToleration;
@@ -26,6 +28,10 @@ use crate::telemetry::{self, LogSettings};
 const DEFAULT_KUBELET_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 10250);
 /// A day: who looks after an agent finds the time to bring it back.
 const DEFAULT_OUTAGE_TOLERATION: OutageToleration = OutageToleration::Seconds(24 * 3600);
+/// A month and no more: what is to be kept for longer belongs into a store of its own (`virtual-node cost --output json`).
+const DEFAULT_COST_MAX_AGE: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Some 100,000 groups.
+const DEFAULT_COST_MAX_MIB: u32 = 16;
 /// Name of the Lease by which replicas elect one among them.
 const DEFAULT_ELECTION: &str = "virtual-node";
 
@@ -36,6 +42,16 @@ pub(super) struct NodeText {
     pub(super) vswitch_ids: Option<String>,
     pub(super) node_ip: Option<String>,
     pub(super) kubelet_listen: Option<String>,
+}
+
+/// The settings of records of cost, as text.
+pub(super) struct CostText {
+    pub(super) records: Option<String>,
+    pub(super) namespace: Option<String>,
+    pub(super) kubeconfig: Option<String>,
+    pub(super) max_age: Option<String>,
+    pub(super) max_mib: Option<String>,
+    pub(super) currency: Option<String>,
 }
 
 /// The settings of burst, as text.
@@ -286,6 +302,26 @@ impl Resolver {
             name: name.unwrap_or_else(|| DEFAULT_ELECTION.to_owned()),
             namespace,
         })
+    }
+
+    pub(super) fn cost(&mut self, text: CostText) -> Option<CostConfig> {
+        let on = self.parsed("cost-records", text.records, parse_bool).unwrap_or(true);
+        let mib = self.parsed("cost-max-mib", text.max_mib, parse_number::<u32>);
+        let cost = CostConfig {
+            namespace: self.parsed("cost-namespace", text.namespace, parse_object_name),
+            kubeconfig: self.path("cost-kubeconfig", text.kubeconfig),
+            max_age: self
+                .parsed("cost-max-age", text.max_age, parse_duration)
+                .unwrap_or(DEFAULT_COST_MAX_AGE),
+            max_bytes: u64::from(mib.unwrap_or(DEFAULT_COST_MAX_MIB)) << 20,
+            currency: self
+                .parsed("cost-currency", text.currency, |code| {
+                    let list = PriceList::by_currency(code).map(|list| list.currency);
+                    list.ok_or_else(|| "it must be CNY or USD".to_owned())
+                })
+                .unwrap_or(Currency::Cny),
+        };
+        on.then_some(cost)
     }
 
     pub(super) fn burst(&mut self, text: BurstText) -> Option<BurstConfig> {

@@ -11,6 +11,7 @@ use provider::mapping::{Rejections, Warning, Weakened};
 use provider::sizes::Size;
 use provider::status::reasons;
 
+use crate::pods::bill;
 use crate::pods::decide::LOG_PATIENCE;
 use crate::pods::input::{
     CreateOutcome, Created, DeleteOutcome, EvictOutcome, Failure, FilesOutcome, FilesSent, FindOutcome, Outcome,
@@ -139,6 +140,7 @@ fn absorb_create(record: &mut PodRecord, outcome: CreateOutcome, now: Timestamp,
             files,
         }) => {
             record.has_group(id.clone(), attempt, now);
+            bill::bought(record, &placed, asked);
             if let Some(FilesSent { digest, renew_at, .. }) = files {
                 record.rare.get_or_insert_default().files = Some(Files {
                     digest: Some(digest),
@@ -285,6 +287,9 @@ pub fn group_gone(record: &mut PodRecord, now: Timestamp, jitter: f64) {
     let GroupState::Present { attempt, .. } = record.group else {
         return;
     };
+    if let Some(meter) = &mut record.meter {
+        meter.gone(now);
+    }
     if ending || !record.is_replaced() {
         record.group = GroupState::Gone;
         return;

@@ -24,6 +24,8 @@ use serde_json::value::RawValue;
 use crate::caps::{Caps, Claim};
 use crate::chain::chain;
 use crate::clock;
+use crate::cost::recorder::Recorder;
+use crate::pods::bill;
 use crate::pods::decide::Decision;
 use crate::pods::expiry;
 use crate::pods::input::{
@@ -54,6 +56,8 @@ pub struct Effects {
     pub refs: RefsReader,
     /// What namespaces may have.
     pub caps: Caps,
+    /// Where records of cost are kept.
+    pub recorder: Option<Recorder>,
 }
 
 /// An effect that is ready to run and owns all it needs.
@@ -109,7 +113,7 @@ impl Effects {
             }
             Decision::Evict => async move { Outcome::Evicted(this.evict(&pod).await) }.boxed(),
             Decision::Publish => {
-                let write = publish::prepare(record, now)?;
+                let write = publish::prepare(record, self.recorder.as_ref().map(Recorder::prices), now)?;
                 async move { Outcome::Published(this.publish(write).await) }.boxed()
             }
             Decision::RemoveObject => async move { Outcome::ObjectRemoved(this.remove_object(&pod).await) }.boxed(),
@@ -166,6 +170,7 @@ impl Effects {
                     size: mapped.size,
                     request_id: created.request_id.into(),
                     at: Whereabouts::of(&mapped.request),
+                    spot: bill::spot_of(&mapped.request),
                 }),
                 asked: Size {
                     cpu: mapped.asked.0,

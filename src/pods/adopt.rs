@@ -17,6 +17,8 @@ use provider::tags;
 use tokio::sync::mpsc;
 
 use crate::caps::{Caps, Stray};
+use crate::cost::recorder::Recorder;
+use crate::pods::bill;
 use crate::pods::claims;
 use crate::pods::figures::Figures;
 use crate::pods::input::Input;
@@ -39,6 +41,8 @@ pub struct Adopter {
     pub figures: Figures,
     /// What namespaces may have.
     pub caps: Caps,
+    /// Where records of cost are kept.
+    pub recorder: Option<Recorder>,
 }
 
 /// What a stranger is.
@@ -91,6 +95,9 @@ impl Adopter {
                             continue;
                         };
                         let uid = Uid::from(&*record.facts.uid);
+                        if let Some(recorder) = &self.recorder {
+                            record.meter = Some(bill::meter_of_remains(recorder, &group, &record.facts.name, now));
+                        }
                         tracing::info!(pod_uid = %uid, group = %group.id, "a pod of that name is here, but the group is an earlier one's");
                         self.figures.decision("delete-remains");
                         claims::settle(&self.caps, &uid, &mut record, now);
@@ -198,5 +205,6 @@ pub fn adopt(record: &mut PodRecord, group: &ObservedGroup, now: Timestamp) {
     };
     record.has_group(Arc::from(group.id.as_str()), attempt, now);
     record.placed = Placed::of(group);
+    bill::adopted(record, group);
     record.bought = group.size.map(size_of).unwrap_or_default().cpu;
 }

@@ -190,7 +190,12 @@ fn decide_create(record: &PodRecord, attempt: u32, now: Timestamp) -> Decision {
 /// The pod is to go, or its object is gone already.
 fn decide_ending(record: &PodRecord, now: Timestamp) -> Decision {
     let gone = record.desired.gone;
-    let finish = if gone { Decision::Forget } else { Decision::RemoveObject };
+    let finish = match record.is_recorded_until(now) {
+        _ if gone => Decision::Forget,
+        // An agent that is killed before the record is kept makes it anew, from the pod.
+        Some(until) => Decision::Wait(Some(until)),
+        None => Decision::RemoveObject,
+    };
     let forced = record.desired.deletion.is_some_and(|d| d.forced);
     match &record.group {
         GroupState::Unknown => Decision::Wait(None),

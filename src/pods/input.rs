@@ -27,6 +27,8 @@ pub enum Input {
     Release(Uid, Box<str>),
     /// The logs of a pod were kept to their end, or cannot be kept at present, for this reason.
     LogsKept(Uid, Result<(), String>),
+    /// The record of what a pod's group (by its id) cost was kept, or cannot be kept at present.
+    CostKept(Uid, Arc<str>),
     /// An effect ended.
     Done(Uid, Outcome),
 }

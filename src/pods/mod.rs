@@ -17,6 +17,7 @@
 pub mod absorb;
 pub mod act;
 pub mod adopt;
+mod bill;
 pub mod claims;
 pub mod cloud_state;
 pub mod conditions;
@@ -53,6 +54,7 @@ use provider::tags;
 use tokio::sync::{mpsc, watch as latest};
 
 use crate::caps::Caps;
+use crate::cost::recorder::Recorder;
 use crate::kubelet::archive::LogKeeper;
 use crate::metrics::{Health, Metrics};
 use crate::node::CloudConditions;
@@ -99,6 +101,8 @@ pub struct Connections {
     pub conditions: latest::Sender<CloudConditions>,
     /// Where logs are kept beyond their groups.
     pub keeper: Option<Arc<dyn LogKeeper>>,
+    /// Where records of what groups cost are kept.
+    pub recorder: Option<Recorder>,
     /// Readiness: pods listed, groups listed.
     pub health: Health,
     /// What namespaces may have, shared by all nodes; nothing is granted before the gate of this node's name is open.
@@ -115,6 +119,7 @@ pub async fn run(settings: PodsSettings, connections: Connections, shutdown: Shu
         store,
         conditions,
         keeper,
+        recorder,
         health,
         caps,
         metrics,
@@ -132,6 +137,7 @@ pub async fn run(settings: PodsSettings, connections: Connections, shutdown: Shu
         settings: settings.mapping.clone(),
         refs: RefsReader::new(kube.clone()),
         caps: caps.clone(),
+        recorder: recorder.clone(),
     });
     let reconciler = Reconciler::new(
         store.clone(),
@@ -162,6 +168,7 @@ pub async fn run(settings: PodsSettings, connections: Connections, shutdown: Shu
             orphan_age: settings.patience.orphan_age,
             figures: figures.clone(),
             caps,
+            recorder: recorder.clone(),
         },
         cloud: CloudState::new(conditions, groups_listed, figures.clone()),
         figures,

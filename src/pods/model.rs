@@ -293,7 +293,7 @@ impl World {
                 self.forgotten = true;
             }
             effect => {
-                let write = publish::prepare(&self.record, self.now).filter(|_| effect == Decision::Publish);
+                let write = publish::prepare(&self.record, None, self.now).filter(|_| effect == Decision::Publish);
                 assert_eq!(
                     write.is_some(),
                     effect == Decision::Publish,

@@ -22,6 +22,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use crate::clock;
 use crate::pods::absorb;
 use crate::pods::adopt::Adopter;
+use crate::pods::bill;
 use crate::pods::cloud_state::CloudState;
 use crate::pods::figures::Figures;
 use crate::pods::input::Input;
@@ -198,6 +199,14 @@ impl Poller {
             });
         }
         let trusted = !present.is_empty();
+        for id in &present {
+            let uid = records.uid_of_group(id).cloned();
+            // Of a group that is being deleted it counts until when it was there.
+            let ending = |record: &PodRecord| matches!(record.group, GroupState::Present { delete: Some(_), .. });
+            if let Some(uid) = uid.filter(|uid| records.get(uid).is_some_and(ending)) {
+                records.update(&uid, |record| bill::alive(&mut record.meter, asked_at));
+            }
+        }
         for id in asked.iter().filter(|id| !present.contains(*id)) {
             let Some(uid) = records.uid_of_group(id).cloned() else {
                 continue;
@@ -231,6 +240,7 @@ impl Poller {
             return;
         }
         let _round = self.figures.round("changes");
+        let began = clock::now();
         let query = StatusQuery {
             since_seconds: Some(CHANGES_WINDOW_SECONDS),
             tags: self.ownership.clone(),
@@ -253,6 +263,7 @@ impl Poller {
                 Err(error) => return self.cloud.failed(&error),
             }
         }
+        self.store.lock().confirmed = began;
     }
 
     /// Reads every group of this node and concludes which are gone, which are ours to adopt, and which nobody wants.
@@ -320,6 +331,7 @@ impl Poller {
                 let gone = match &mut record.group {
                     GroupState::Present { missing, .. } if *seen => {
                         *missing = 0;
+                        bill::alive(&mut record.meter, began);
                         false
                     }
                     GroupState::Present { delete, missing, .. } => {
@@ -451,8 +463,11 @@ impl Poller {
                             continue;
                         };
                         records.update(&uid, |record| {
+                            if let Some(meter) = &mut record.meter {
+                                meter.see(&group, &record.facts, clock::now());
+                            }
                             if let Some(observed) = &mut record.observed {
-                                observed.group.whereabouts = group.whereabouts;
+                                observed.group.whereabouts.clone_from(&group.whereabouts);
                             }
                         });
                         if records.observe_init_containers(&uid, group.init_containers, clock::now()) {
@@ -462,6 +477,18 @@ impl Poller {
                 }
                 Err(error) => self.cloud.failed(&error),
             }
+            let mut records = self.store.lock();
+            for id in ids {
+                let Some(uid) = records.uid_of_group(id).cloned() else {
+                    continue;
+                };
+                // Whether that helped or not: nobody waits for more.
+                records.update(&uid, |record| {
+                    if let Some(group) = record.meter.as_mut().and_then(|meter| meter.group.as_mut()) {
+                        group.full_record_asked = true;
+                    }
+                });
+            }
         }
         changed
     }
@@ -470,4 +497,5 @@ impl Poller {
 fn needs_full_observation(record: &PodRecord) -> bool {
     let observed = record.observed.as_ref();
     observed.is_some_and(|o| status::needs_full_observation(&o.group, &record.facts))
+        || record.meter.as_ref().is_some_and(|meter| meter.needs_full_record())
 }

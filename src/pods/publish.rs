@@ -12,7 +12,9 @@ use provider::status::{self, Phase, reasons};
 use provider::written_back::{self, Known};
 use serde_json::{Map, Value, json};
 
+use crate::cost::prices::Prices;
 use crate::pods::absorb::why_not_started;
+use crate::pods::bill;
 use crate::pods::conditions;
 use crate::pods::record::{GroupState, PodRecord, Published, failed_to_start};
 use crate::pods::trouble::QUIET_PERIOD;
@@ -209,11 +211,12 @@ pub fn due(record: &PodRecord, now: Timestamp) -> Publish {
 }
 
 /// The write that is due.
-pub fn prepare(record: &PodRecord, now: Timestamp) -> Option<Write> {
+pub fn prepare(record: &PodRecord, prices: Option<&Prices>, now: Timestamp) -> Option<Write> {
     let status = wanted(record, now)?;
     let mut body = status::patch(&record.facts.uid, &status);
     let running = status.phase.as_deref() == Some(Phase::Running.as_str());
     let (mut map, attempt, annotated) = annotate(record, running);
+    bill::annotate(record, prices, running, &mut map);
     let files = record
         .files()
         .filter(|files| !files.written && record.group_id().is_some());

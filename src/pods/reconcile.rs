@@ -18,9 +18,11 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::clock;
+use crate::cost::recorder::Recorder;
 use crate::kubelet::archive::{KeptPod, LogKeeper};
 use crate::pods::absorb::{Lesson, absorb, absorb_ending, absorb_logs_kept, absorb_release, absorb_source_change};
 use crate::pods::act::Effects;
+use crate::pods::bill;
 use crate::pods::claims;
 use crate::pods::decide::{Decision, decide};
 use crate::pods::desired;
@@ -140,6 +142,7 @@ pub struct Reconciler {
     fresh: FreshPods,
     live: LiveWatches,
     keeper: Option<Arc<dyn LogKeeper>>,
+    recorder: Option<Recorder>,
     /// UIDs seen since the watch began its current list.
     listing: Option<std::collections::HashSet<Uid>>,
     /// Pods that may not have a group yet, by namespace and name; see [`Reconciler::must_wait`].
@@ -161,7 +164,7 @@ impl Reconciler {
         inputs: mpsc::Sender<Input>,
     ) -> Self {
         let (schedule, due) = mpsc::unbounded_channel();
-        let settings = effects.settings.clone();
+        let (settings, recorder) = (effects.settings.clone(), effects.recorder.clone());
         let effects_client = effects.kube.clone();
         let node_ip = Arc::from(settings.node_ip.as_str());
         let lanes = Kind::ALL.map(|kind| {
@@ -183,6 +186,7 @@ impl Reconciler {
             fresh: FreshPods::default(),
             live: LiveWatches::new(effects_client, inputs.clone()),
             keeper,
+            recorder,
             listing: None,
             held: HashMap::new(),
             inputs,
@@ -269,6 +273,10 @@ impl Reconciler {
                         self.notices.logs_not_kept(record, why);
                     }
                 });
+                touched.push(uid);
+            }
+            Input::CostKept(uid, group) => {
+                self.store.update(&uid, |record| bill::kept(record, &group));
                 touched.push(uid);
             }
             Input::Done(uid, outcome) => {
@@ -375,6 +383,10 @@ impl Reconciler {
             );
             record.published = publish::published(pod);
             record.owner = desired::owner(pod);
+            record.meter = self
+                .recorder
+                .as_ref()
+                .map(|recorder| bill::meter(recorder, pod, &record, &self.settings));
             record.requested = desired::requested_cpu(pod);
             record.bought = desired::bought_cpu(pod);
             record.cost_unset = desired::cost_unset(pod);
@@ -424,6 +436,12 @@ impl Reconciler {
         let mut records = self.store.lock();
         if self.effects.caps.are_set() {
             records.update(uid, |record| claims::settle(&self.effects.caps, uid, record, now));
+        }
+        if let Some(recorder) = &self.recorder {
+            let confirmed = records.confirmed;
+            records.update(uid, |record| {
+                bill::settle(record, uid, confirmed, now, recorder, &self.settings, &self.inputs);
+            });
         }
         records.update(uid, |record| absorb_ending(record, now));
         let Some(record) = records.get(uid) else { return };

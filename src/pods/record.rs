@@ -15,6 +15,7 @@ use provider::status::{PodFacts, reasons};
 use provider::units::{MiB, MilliCpu};
 use provider::written_back::Whereabouts;
 
+use crate::cost::meter::{Kept, Meter, Spot};
 use crate::pods::trouble::Trouble;
 
 /// Identity of a pod. Names are reused, UIDs never are: everything is keyed by this.
@@ -51,6 +52,8 @@ pub struct PodRecord {
     pub bought: MilliCpu,
     /// Its ReplicaSet may be told that it goes before those on workers: nobody has said what its deletion costs.
     pub cost_unset: bool,
+    /// What is known of its bill, if records of cost are kept.
+    pub meter: Option<Box<Meter>>,
     /// What few pods have.
     pub rare: Option<Box<Rare>>,
 }
@@ -260,6 +263,8 @@ pub struct Placed {
     pub request_id: Box<str>,
     /// Where it is.
     pub at: Whereabouts,
+    /// Terms of a spot group; none = pay-as-you-go, or not known.
+    pub spot: Option<Spot>,
 }
 
 impl Placed {
@@ -269,6 +274,7 @@ impl Placed {
             size: size_of(group.size?),
             request_id: Box::default(),
             at: Whereabouts::default().updated(group.whereabouts.as_deref()?),
+            spot: None,
         }))
     }
 }
@@ -299,12 +305,16 @@ impl PodRecord {
             requested: MilliCpu::default(),
             bought: MilliCpu::default(),
             cost_unset: false,
+            meter: None,
             rare: None,
         }
     }
 
     /// Its group is known from here on: a new one, of which nothing was seen yet.
     pub fn has_group(&mut self, id: Arc<str>, attempt: u32, now: Timestamp) {
+        if let Some(meter) = &mut self.meter {
+            meter.begins(id.clone(), attempt, now);
+        }
         self.group = GroupState::Present {
             id,
             attempt,
@@ -422,6 +432,14 @@ impl PodRecord {
     pub fn is_read_until(&self, now: Timestamp) -> Option<Timestamp> {
         let logs = self.rare.as_deref()?.logs.filter(|logs| !logs.settled)?;
         logs.until.filter(|until| *until > now && self.group_ended())
+    }
+
+    /// Until when the removal of its object waits for the record of what it cost.
+    pub fn is_recorded_until(&self, now: Timestamp) -> Option<Timestamp> {
+        match self.meter.as_ref()?.group.as_ref()?.kept {
+            Kept::Asked(until) => Some(until).filter(|until| *until > now),
+            Kept::Open | Kept::Settled => None,
+        }
     }
 
     /// Whether its group was seen in a final state.

@@ -32,6 +32,8 @@ pub struct Records {
     gone: HashSet<Uid>,
     /// Whether the first list of pods is complete: before, a group without a record proves nothing.
     pub pods_listed: bool,
+    /// The newest moment of which it is known what had changed until then.
+    pub confirmed: Timestamp,
     /// How many complete and trusted lists of groups were seen since then.
     pub lists: u64,
 }
@@ -271,6 +273,9 @@ impl Records {
         self.update(uid, |record| {
             if let GroupState::Present { missing, .. } = &mut record.group {
                 *missing = 0;
+            }
+            if let Some(meter) = &mut record.meter {
+                meter.see(&group, &record.facts, now);
             }
             let before = record.observed.take();
             // An answer from where the news has not come yet: a status that went back would be written, and again forth.

@@ -253,6 +253,7 @@ impl Sim {
             store: store.clone(),
             conditions: conditions_in,
             keeper: None,
+            recorder: None,
             health: Health::new(),
             caps: caps.clone(),
             metrics: metrics.clone(),

@@ -1,0 +1,24 @@
+//! What pods here cost: from the times and sizes that the wire tells, to records that outlive pods, groups and agents.
+//!
+//! ```text
+//! watch, create, poll ──► meter (what is known of a group's bill) ──ended──► record ──► recorder ──► ConfigMaps
+//! price table | list of ECI ──► prices ──────────────────────────────────────┘                          │
+//! virtual-node cost ◄── report ◄── reader ◄────────────────────────────────────────────────────────────┘
+//! ```
+//!
+//! [`application`] says whose a pod is, [`meter`] is what a pod's record holds for its bill, [`record`] what is kept of it,
+//! [`chunks`] how that is laid out, [`recorder`] writes it, [`reader`] reads it back. The arithmetic is
+//! [`provider::billing`].
+//!
+//! # Guarantees
+//! - A record is written once its group's end is known, at most one write a second for all of them, and none of a pod's own.
+//! - Nothing waits for the store but the removal of the pod's object, and that for [`meter::PATIENCE`] only.
+//! - Written twice (an answer was lost, the agent was killed) a record still counts once: readers go by the group's id.
+
+pub mod application;
+pub mod chunks;
+pub mod meter;
+pub mod prices;
+pub mod reader;
+pub mod record;
+pub mod recorder;
