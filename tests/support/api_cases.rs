@@ -21,6 +21,7 @@ macro_rules! each_case {
             a_patch_without_effect_makes_no_version,
             a_status_patch_for_another_uid_is_refused,
             a_spec_changes_only_where_it_may,
+            tolerations_are_added_and_never_taken_back,
             a_gated_pod_may_ask_more_of_nodes,
             a_grace_period_only_becomes_shorter,
             a_delete_for_another_uid_is_refused,
@@ -442,6 +443,45 @@ pub async fn a_spec_changes_only_where_it_may(bed: &Bed) {
         message.contains("pod updates may not change fields other than"),
         "{message}"
     );
+}
+
+pub async fn tolerations_are_added_and_never_taken_back(bed: &Bed) {
+    let of = |key: &str, seconds: u32| json!({ "key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": seconds });
+    let mut tolerant = pod("a");
+    tolerant["spec"]["tolerations"] = json!([of("a", 60), of("b", 60)]);
+    let made = bed.create("pods", tolerant).await.ok();
+    let path = bed.pod_path("a");
+    // The real one has added some of its own, which must stay as well.
+    let has = made["spec"]["tolerations"].as_array().cloned().expect("tolerations");
+    let with = |change: &dyn Fn(&mut Vec<Value>)| {
+        let mut tolerations = has.clone();
+        change(&mut tolerations);
+        json!({ "spec": { "tolerations": tolerations } })
+    };
+    let longer = with(&|all| {
+        all[0] = of("a", 90);
+        all.push(of("c", 30));
+    });
+    let seen = bed.merge(&path, longer).await.ok();
+    assert_eq!(seen["spec"]["tolerations"][0]["tolerationSeconds"], 90);
+    assert_eq!(
+        seen["spec"]["tolerations"].as_array().map(Vec::len),
+        Some(has.len() + 1)
+    );
+    let message = "existing toleration can not be modified except its tolerationSeconds";
+    for refused in [
+        with(&|all| drop(all.remove(1))),
+        with(&|all| all[1]["key"] = json!("d")),
+        json!({ "spec": { "tolerations": null } }),
+    ] {
+        let answer = bed.merge(&path, refused.clone()).await;
+        let (code, reason, text) = answer.refusal();
+        assert_eq!((code, reason), (422, "Invalid"), "{refused}");
+        assert!(
+            text.contains(&format!("spec.tolerations: Forbidden: {message}")),
+            "{text}"
+        );
+    }
 }
 
 pub async fn a_gated_pod_may_ask_more_of_nodes(bed: &Bed) {

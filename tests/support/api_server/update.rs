@@ -164,6 +164,11 @@ fn check_pod_spec(kind: &Kind, name: &str, old: &Value, new: &Value) -> Result<(
         let field = "spec.nodeSelector";
         return Err(Refusal::invalid(kind, name, "FieldValueInvalid", field, message));
     }
+    if !tolerations_are_only_added(&old["tolerations"], &new["tolerations"]) {
+        let message = "Forbidden: existing toleration can not be modified except its tolerationSeconds";
+        let field = "spec.tolerations";
+        return Err(Refusal::invalid(kind, name, "FieldValueForbidden", field, message));
+    }
     let fixed = |spec: &Value| {
         let mut spec = spec.clone();
         for field in ["activeDeadlineSeconds", "tolerations", "schedulingGates"] {
@@ -189,6 +194,19 @@ fn check_pod_spec(kind: &Kind, name: &str, old: &Value, new: &Value) -> Result<(
                    `spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing \
                    tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
     Err(Refusal::invalid(kind, name, "FieldValueForbidden", "spec", message))
+}
+
+/// Whether each toleration is still there, but for its seconds.
+fn tolerations_are_only_added(old: &Value, new: &Value) -> bool {
+    let without_seconds = |tolerations: &Value| -> Vec<Value> {
+        let mut all = tolerations.as_array().cloned().unwrap_or_default();
+        for toleration in all.iter_mut().filter_map(Value::as_object_mut) {
+            toleration.remove("tolerationSeconds");
+        }
+        all
+    };
+    let there = without_seconds(new);
+    without_seconds(old).iter().all(|toleration| there.contains(toleration))
 }
 
 fn keep(new: &mut Value, old: &Value, field: &str) {
