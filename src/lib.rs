@@ -33,3 +33,4 @@ pub mod relay;
 mod scripted_api;
 pub mod shutdown;
 pub mod telemetry;
+mod tls_server;

@@ -7,6 +7,8 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use serde_json::json;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use super::*;
 use crate::kubelet::auth::Auth;
