@@ -131,6 +131,14 @@ fn requirement_fits(requirement: &NodeSelectorRequirement, value: Option<&str>) 
 /// # Errors
 /// What ECI cannot do for it, for people. What the pod names and is not there yet is no reason: it may come.
 pub fn group_cpu(pod: &Pod, settings: &Settings) -> Result<MilliCpu, String> {
+    dry_run(pod, settings).map_err(|refusals| refusals.join("; "))
+}
+
+/// The same, with what ECI cannot do one by one.
+///
+/// # Errors
+/// As [`group_cpu`].
+pub fn dry_run(pod: &Pod, settings: &Settings) -> Result<MilliCpu, Vec<String>> {
     let rejections = match mapping::map(pod, &Refs::default(), settings, 0) {
         Ok(mapped) => return Ok(mapped.size.cpu),
         Err(rejections) => rejections,
@@ -143,7 +151,7 @@ pub fn group_cpu(pod: &Pod, settings: &Settings) -> Result<MilliCpu, String> {
     if permanent.is_empty() {
         Ok(requested_cpu(pod))
     } else {
-        Err(permanent.join("; "))
+        Err(permanent)
     }
 }
 

@@ -10,6 +10,7 @@
 //! whether the pool would take it.
 
 pub mod feasible;
+pub mod misplaced;
 pub mod mutate;
 pub mod names;
 pub mod outages;
@@ -30,10 +31,11 @@ use k8s_openapi::api::core::v1::Taint;
 use kube::Client;
 use provider::mapping::Settings;
 
+use self::misplaced::Misplaced;
 use self::outages::{OutageToleration, Outages};
 use self::overflow::Overflow;
 use self::policy::Policy;
-use self::scene::{Keeper, ProfileName, Scene};
+use self::scene::{Keeper, ProfileName, Scene, Teller};
 use crate::caps::Caps;
 use crate::metrics::{Health, Metrics};
 use crate::pods::events::Notices;
@@ -91,15 +93,24 @@ pub async fn run(settings: BurstSettings, connections: BurstConnections, shutdow
     let (notices, write_events) = Notices::new(kube.clone(), REPORTER, figures, shutdown.clone());
     let scene = Scene::new(settings.policy, &settings.taints);
     let gate = health.require("burst: pods without a node listed", "not listed yet");
+    let misplaced = Misplaced {
+        kube: kube.clone(),
+        scene: scene.clone(),
+        nodes: settings.nodes.clone(),
+        notices: notices.clone(),
+    };
     let keeper = Keeper {
         kube: kube.clone(),
         scene: scene.clone(),
         profile: settings.profile,
         nodes: settings.nodes,
         caps: caps.clone(),
-        notices: notices.clone(),
-        metrics: metrics.clone(),
+        teller: Some(Teller {
+            notices: notices.clone(),
+            metrics: metrics.clone(),
+        }),
         health,
+        purpose: "burst",
     };
     let outages = Outages {
         kube: kube.clone(),
@@ -116,7 +127,7 @@ pub async fn run(settings: BurstSettings, connections: BurstConnections, shutdow
         metrics,
         streaming_lists: settings.streaming_lists,
     };
-    let working = async { tokio::join!(keeper.run(), overflow.run(gate), outages.run()) };
+    let working = async { tokio::join!(keeper.run(), overflow.run(gate), outages.run(), misplaced.run()) };
     // None of them ends by itself; all are dropped at the shutdown.
     tokio::join!(shutdown.race(working), write_events);
 }

@@ -16,6 +16,7 @@ use k8s_openapi::api::core::v1::{
     NodeAffinity, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, Pod, PodSpec, PreferredSchedulingTerm,
     Taint, Toleration,
 };
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Map as JsonMap, Value, json};
 
 use super::names;
@@ -66,8 +67,12 @@ pub struct PodView<'a> {
 impl<'a> PodView<'a> {
     /// Of a whole pod.
     pub fn of(pod: &'a Pod) -> Self {
+        Self::of_meta(&pod.metadata)
+    }
+
+    /// Of its metadata.
+    pub fn of_meta(meta: &'a ObjectMeta) -> Self {
         static NONE: Map = Map::new();
-        let meta = &pod.metadata;
         let mut owners = meta.owner_references.iter().flatten();
         Self {
             namespace: meta.namespace.as_deref().unwrap_or_default(),
@@ -299,6 +304,15 @@ pub fn merge_patch(before: &Pod, after: &Pod) -> Option<Value> {
         patch["spec"] = Value::Object(spec);
     }
     Some(patch)
+}
+
+/// Whether a pod can go nowhere but to the pool, by what it demands of nodes.
+pub fn can_only_go_to_the_pool(spec: &PodSpec) -> bool {
+    let affinity = spec.affinity.as_ref().and_then(|a| a.node_affinity.as_ref());
+    let required = affinity.and_then(|a| a.required_during_scheduling_ignored_during_execution.as_ref());
+    let terms = required.map(|r| r.node_selector_terms.as_slice()).unwrap_or_default();
+    let demands = |term: &NodeSelectorTerm| term.match_expressions.iter().flatten().any(|r| *r == requirement("In"));
+    selected(spec) == Some(TYPE_LABEL.1) || (!terms.is_empty() && terms.iter().all(demands))
 }
 
 /// What the pod's node selector says of the kind of node.

@@ -38,6 +38,17 @@ pub enum OutageToleration {
     Forever,
 }
 
+impl OutageToleration {
+    /// At least how long pods are to stay (inner none = for ever); none = their own tolerations are left alone.
+    pub fn seconds(self) -> Option<Option<u32>> {
+        match self {
+            Self::Off => None,
+            Self::Seconds(seconds) => Some(Some(seconds)),
+            Self::Forever => Some(None),
+        }
+    }
+}
+
 /// What raising tolerations needs.
 pub struct Outages {
     /// The API server, by the identity of burst.
@@ -51,10 +62,8 @@ pub struct Outages {
 impl Outages {
     /// Runs for ever.
     pub async fn run(self) {
-        let seconds = match self.toleration {
-            OutageToleration::Off => return std::future::pending().await,
-            OutageToleration::Seconds(seconds) => Some(seconds),
-            OutageToleration::Forever => None,
+        let Some(seconds) = self.toleration.seconds() else {
+            return std::future::pending().await;
         };
         loop {
             tokio::time::sleep(PERIOD).await;

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, ObjectReference, Taint};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::PartialObjectMeta;
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt as _, watcher as watch_objects};
@@ -89,12 +90,27 @@ pub struct Keeper {
     pub nodes: Vec<String>,
     /// Whose namespaces' annotations are told.
     pub caps: Caps,
+    /// Who says what is wrong; none = somebody else in the cluster does.
+    pub teller: Option<Teller>,
+    /// Readiness.
+    pub health: Health,
+    /// What it is kept for, as readiness names it.
+    pub purpose: &'static str,
+}
+
+/// Says what is wrong with the profile and with namespaces.
+pub struct Teller {
     /// Events.
     pub notices: Notices,
     /// Metrics.
     pub metrics: Metrics,
-    /// Readiness.
-    pub health: Health,
+}
+
+impl Teller {
+    fn loaded(&self, outcome: &str, valid: bool) {
+        self.metrics.burst_profile_loads.with_label_values(&[outcome]).inc();
+        self.metrics.burst_profile_valid.set(valid.into());
+    }
 }
 
 impl Scene {
@@ -131,9 +147,20 @@ impl Scene {
         self.lock().nodes.values().cloned().collect()
     }
 
+    /// What is known of a namespace; none = it is not known.
+    pub fn known_namespace(&self, name: &str) -> Option<Arc<NamespaceView>> {
+        self.lock().namespaces.get(name).cloned()
+    }
+
     /// Whether all was listed once.
     pub fn is_known(&self) -> bool {
         self.lock().listed.iter().all(|listed| *listed)
+    }
+
+    /// Whether all was listed once that a policy is chosen by: not the virtual nodes.
+    pub fn rules_are_known(&self) -> bool {
+        let listed = self.lock().listed;
+        listed[Part::Profile as usize] && listed[Part::Namespaces as usize]
     }
 
     /// Completes when something has changed.
@@ -159,13 +186,19 @@ impl Scene {
 impl Keeper {
     /// Keeps it for ever.
     pub async fn run(self) {
-        let gate = |what: &str| self.health.require(format!("burst: {what} listed"), "not listed yet");
-        let gates = (gate("profile"), gate("namespaces"), gate("virtual nodes"));
-        tokio::join!(
-            self.keep_profile(gates.0),
-            self.keep_namespaces(gates.1),
-            self.keep_nodes(gates.2)
-        );
+        tokio::join!(self.keep_rules(), self.keep_nodes(self.gate("virtual nodes")));
+    }
+
+    /// Keeps what a policy is chosen by, for ever: not the virtual nodes.
+    pub async fn keep_rules(&self) {
+        let gates = (self.gate("profile"), self.gate("namespaces"));
+        tokio::join!(self.keep_profile(gates.0), self.keep_namespaces(gates.1));
+    }
+
+    fn gate(&self, what: &str) -> Gate {
+        let purpose = self.purpose;
+        self.health
+            .require(format!("{purpose}: {what} listed"), "not listed yet")
     }
 
     async fn keep_profile(&self, gate: Gate) {
@@ -196,7 +229,6 @@ impl Keeper {
 
     fn take_profile(&self, map: &ConfigMap) {
         static NONE: Map = Map::new();
-        let loads = &self.metrics.burst_profile_loads;
         let on = ObjectReference {
             api_version: Some("v1".to_owned()),
             kind: Some("ConfigMap".to_owned()),
@@ -211,20 +243,25 @@ impl Keeper {
         };
         match profile::parse(map.data.as_ref().unwrap_or(&NONE)) {
             Ok(profile) => {
-                loads.with_label_values(&["ok"]).inc();
-                if !profile.ignored.is_empty() {
-                    let note = told(&profile.ignored);
-                    tracing::warn!(note, "keys of the eci-profile have no effect");
-                    self.notices.about_once(on, Weight::Normal, PROFILE_KEYS_IGNORED, note);
+                if let Some(teller) = &self.teller {
+                    teller.loaded("ok", true);
+                    if !profile.ignored.is_empty() {
+                        let note = told(&profile.ignored);
+                        tracing::warn!(note, "keys of the eci-profile have no effect");
+                        teller
+                            .notices
+                            .about_once(on, Weight::Normal, PROFILE_KEYS_IGNORED, note);
+                    }
                 }
                 self.set_profile(profile);
             }
             Err(problems) => {
-                loads.with_label_values(&["rejected"]).inc();
-                self.metrics.burst_profile_valid.set(0);
-                let note = format!("{}; the last good profile stays in force", told(&problems));
-                tracing::warn!(note, "the eci-profile has mistakes");
-                self.notices.about_once(on, Weight::Warning, PROFILE_REJECTED, note);
+                if let Some(teller) = &self.teller {
+                    teller.loaded("rejected", false);
+                    let note = format!("{}; the last good profile stays in force", told(&problems));
+                    tracing::warn!(note, "the eci-profile has mistakes");
+                    teller.notices.about_once(on, Weight::Warning, PROFILE_REJECTED, note);
+                }
                 // A start with a bad profile goes on without one.
                 self.scene.change(Some(Part::Profile), |_| {});
             }
@@ -232,7 +269,9 @@ impl Keeper {
     }
 
     fn set_profile(&self, profile: Profile) {
-        self.metrics.burst_profile_valid.set(1);
+        if let Some(teller) = &self.teller {
+            teller.metrics.burst_profile_valid.set(1);
+        }
         self.scene.change(Some(Part::Profile), |state| {
             state.rules = Arc::new(Rules {
                 profile,
@@ -302,14 +341,13 @@ impl Keeper {
         let annotations = of_ours(namespace.metadata.annotations.clone().unwrap_or_default());
         let (cap, wrong) = cap_of(&annotations, self.caps.default_cap());
         self.caps.set(&name, cap);
-        for note in wrong {
-            tracing::warn!(namespace = name, note, "a cap has no effect");
-            self.notices.about_once(on(), Weight::Warning, BAD_CAP, note);
+        if let Some(teller) = &self.teller {
+            for note in wrong {
+                tracing::warn!(namespace = name, note, "a cap has no effect");
+                teller.notices.about_once(on(), Weight::Warning, BAD_CAP, note);
+            }
         }
-        Arc::new(NamespaceView {
-            labels: namespace.metadata.labels.unwrap_or_default(),
-            annotations,
-        })
+        Arc::new(view_of(namespace.metadata))
     }
 
     async fn keep_nodes(&self, gate: Gate) {
@@ -345,6 +383,14 @@ impl Keeper {
                 Err(error) => tracing::warn!(error = chain(&error), "watching virtual nodes failed; will retry"),
             }
         }
+    }
+}
+
+/// What is kept of a namespace.
+pub fn view_of(metadata: ObjectMeta) -> NamespaceView {
+    NamespaceView {
+        labels: metadata.labels.unwrap_or_default(),
+        annotations: of_ours(metadata.annotations.unwrap_or_default()),
     }
 }
 
