@@ -28,6 +28,7 @@ use crate::node::{self, Capacity, CloudConditions, CpuUsage, NodeSettings, OwnUs
 use crate::pods::store::Store;
 use crate::pods::{self, Connections, PodsSettings, reconcile::Parallel};
 use crate::shutdown::Shutdown;
+use crate::webhook::{self, Terms, WebhookSettings};
 use crate::{cluster, kube_client};
 
 /// Calls a minute that ECI documents for DescribeContainerGroupStatus.
@@ -58,8 +59,56 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     };
     let serving = async { serving.await.context("serving metrics") };
     let certificates = async { shutdown.race(keep_certificates(&config)).await.unwrap_or(Ok(())) };
-    tokio::try_join!(working, serving, certificates)?;
+    let webhook = serve_webhook(&config, &health, &metrics, &shutdown);
+    tokio::try_join!(working, serving, certificates, webhook)?;
     Ok(())
+}
+
+/// Serves the admission webhook, whether this replica leads or not.
+async fn serve_webhook(config: &Config, health: &Health, metrics: &Metrics, shutdown: &Shutdown) -> anyhow::Result<()> {
+    let (Some(webhook), Some(burst)) = (&config.webhook, &config.burst) else {
+        return Ok(());
+    };
+    let listen = webhook.listen;
+    let listener = webhook::listen(listen)
+        .await
+        .with_context(|| format!("cannot listen on {listen} for the webhook"))?;
+    let node = config.nodes.first().context("no node is served")?;
+    let (namespace, name) = &webhook.secret;
+    let settings = WebhookSettings {
+        policy: burst.policy,
+        profile: burst.profile.clone(),
+        taints: config.taints.clone(),
+        terms: Terms {
+            mapping: Arc::new(mapping_settings(config, node, Default::default())),
+            outage_toleration: burst.outage_toleration,
+            impossible: webhook.impossible,
+        },
+        configuration: webhook.configuration.clone(),
+        secret: (leader::namespace_of(namespace.as_deref()), name.clone()),
+        times: webhook.times,
+    };
+    let kube = burst_client(config, burst).await?;
+    webhook::run(
+        settings,
+        kube,
+        listener,
+        health.clone(),
+        metrics.clone(),
+        shutdown.clone(),
+    )
+    .await;
+    Ok(())
+}
+
+/// A client by the identity of burst.
+///
+/// # Errors
+/// The kubeconfig cannot be used.
+pub(crate) async fn burst_client(config: &Config, burst: &BurstConfig) -> anyhow::Result<kube::Client> {
+    let kubeconfig = burst.kubeconfig.as_deref().or(config.kubeconfig.as_deref());
+    let connection = kube_client::config(kubeconfig).await?;
+    kube_client::client_as(&connection, burst.impersonate.as_deref())
 }
 
 /// Looks after the kubelet APIs' certificates, whether this replica leads or not.
@@ -205,9 +254,7 @@ async fn start_burst(
     metrics: &Metrics,
     shutdown: &Shutdown,
 ) -> anyhow::Result<()> {
-    let kubeconfig = burst.kubeconfig.as_deref().or(config.kubeconfig.as_deref());
-    let connection = kube_client::config(kubeconfig).await?;
-    let kube = kube_client::client_as(&connection, burst.impersonate.as_deref())?;
+    let kube = burst_client(config, burst).await?;
     let streaming_lists = cluster::streams_lists(&kube, shutdown).await;
     let node = config.nodes.first().context("no node is served")?;
     let settings = BurstSettings {

@@ -213,6 +213,44 @@ pub struct RunArgs {
     #[arg(long, env = "VIRTUAL_NODE_BURST_PROFILE", value_name = "NAMESPACE/NAME")]
     pub burst_profile: Option<String>,
 
+    /// Where the admission webhook is served, with --burst [default: not served]
+    ///
+    /// It shapes pods by their policies as they are created. manifests/webhook has what belongs to it in the cluster.
+    #[arg(long, env = "VIRTUAL_NODE_WEBHOOK_LISTEN", value_name = "IP:PORT")]
+    pub webhook_listen: Option<String>,
+
+    /// What becomes of a pod that can go nowhere but to the virtual nodes and could never run there: warn (it is created) or refuse
+    /// [default: warn]
+    #[arg(long, env = "VIRTUAL_NODE_WEBHOOK_IMPOSSIBLE", value_name = "warn|refuse")]
+    pub webhook_impossible: Option<String>,
+
+    /// MutatingWebhookConfiguration into which the webhook's CA is written [default: virtual-node]
+    #[arg(long, env = "VIRTUAL_NODE_WEBHOOK_CONFIGURATION", value_name = "NAME")]
+    pub webhook_configuration: Option<String>,
+
+    /// Secret in which replicas share the webhook's certificate [default: virtual-node-webhook, in the namespace of the pod the agent
+    /// runs in]
+    #[arg(long, env = "VIRTUAL_NODE_WEBHOOK_SECRET", value_name = "NAMESPACE/NAME")]
+    pub webhook_secret: Option<String>,
+
+    /// How long the webhook's CA and certificate are good; renewed when two thirds are over [default: 2160h]
+    #[arg(
+        long,
+        env = "VIRTUAL_NODE_WEBHOOK_CERTIFICATE_LIFE",
+        value_name = "DURATION",
+        hide_short_help = true
+    )]
+    pub webhook_certificate_life: Option<String>,
+
+    /// How long a new CA of the webhook is trusted before it is used [default: 10m]
+    #[arg(
+        long,
+        env = "VIRTUAL_NODE_WEBHOOK_CA_OVERLAP",
+        value_name = "DURATION",
+        hide_short_help = true
+    )]
+    pub webhook_ca_overlap: Option<String>,
+
     /// Pods that a namespace may have on virtual nodes at a time; its annotation k8s.aliyun.com/eci-max-pods beats this, with
     /// --burst [default: no limit]
     #[arg(long, env = "VIRTUAL_NODE_NAMESPACE_MAX_PODS", value_name = "COUNT")]

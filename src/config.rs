@@ -23,11 +23,12 @@ use crate::caps::Cap;
 use crate::kubelet::streams::IDLE_TIMEOUT;
 use crate::pods::patience::Patience;
 use crate::telemetry::LogSettings;
+use crate::webhook::{Impossible, Times};
 use parse::{
     parse_bool, parse_domain, parse_duration, parse_endpoint, parse_host_ports, parse_ip, parse_ips, parse_labels,
     parse_limits, parse_number, parse_socket, parse_sockets, parse_taints, parse_unenforceable, parse_vcpu,
 };
-use resolver::{BurstText, CostText, NodeText, Resolver};
+use resolver::{BurstText, CostText, NodeText, Resolver, WebhookText};
 
 /// The taint that keeps pods off the node which did not ask for it; ACK's name.
 pub const DEFAULT_TAINT: &str = "virtual-kubelet.io/provider=alibabacloud:NoSchedule";
@@ -95,6 +96,8 @@ pub struct Config {
     pub namespace_cap: Cap,
     /// How pods are let onto the virtual nodes; none = they come by themselves.
     pub burst: Option<BurstConfig>,
+    /// How the admission webhook is served; none = it is not. Only with [`Self::burst`].
+    pub webhook: Option<WebhookConfig>,
     /// How logs are written.
     pub log: LogSettings,
 }
@@ -138,6 +141,21 @@ pub struct BurstConfig {
     pub wait: Duration,
     /// Where the eci-profile is.
     pub profile: ProfileName,
+}
+
+/// How the admission webhook is served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebhookConfig {
+    /// Where.
+    pub listen: SocketAddr,
+    /// What becomes of pods that could never run.
+    pub impossible: Impossible,
+    /// Name of the MutatingWebhookConfiguration.
+    pub configuration: String,
+    /// Namespace and name of the Secret for the certificate; no namespace = that of the pod the agent runs in.
+    pub secret: (Option<String>, String),
+    /// Times of certificates.
+    pub times: Times,
 }
 
 /// One virtual node.
@@ -377,6 +395,12 @@ impl Config {
             burst_policy,
             burst_wait,
             burst_profile,
+            webhook_listen,
+            webhook_impossible,
+            webhook_configuration,
+            webhook_secret,
+            webhook_certificate_life,
+            webhook_ca_overlap,
             namespace_max_pods,
             namespace_max_vcpu,
             log,
@@ -481,6 +505,17 @@ impl Config {
             wait: burst_wait,
             profile: burst_profile,
         });
+        let webhook = r.webhook(
+            burst.is_some(),
+            WebhookText {
+                listen: webhook_listen,
+                impossible: webhook_impossible,
+                configuration: webhook_configuration,
+                secret: webhook_secret,
+                life: webhook_certificate_life,
+                overlap: webhook_ca_overlap,
+            },
+        );
         let log = r.log(log);
 
         r.finish(Self {
@@ -509,6 +544,7 @@ impl Config {
             patience,
             namespace_cap,
             burst,
+            webhook,
             log,
         })
     }

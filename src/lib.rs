@@ -9,7 +9,7 @@
 //!
 //! [`agent`] wires it together; [`pods`] is the heart; [`node`] keeps the Node and its Lease; [`kubelet`] answers kubectl;
 //! [`cost`] keeps what it costs; [`burst`] says which pods may come, and [`caps`] bounds what a namespace may have here; [`leader`] chooses one of several
-//! replicas; [`relay`] is a program of its own for networks without service addresses.
+//! replicas; [`webhook`] shapes pods as they are created; [`relay`] is a program of its own for networks without service addresses.
 
 pub mod agent;
 pub mod args;
@@ -34,3 +34,4 @@ mod scripted_api;
 pub mod shutdown;
 pub mod telemetry;
 mod tls_server;
+pub mod webhook;

@@ -8,7 +8,8 @@ mod process;
 mod serve;
 
 use prometheus::{
-    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, core::Collector,
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    core::Collector,
 };
 
 pub use health::{Gate, Health};
@@ -51,6 +52,10 @@ pub struct Metrics {
     pub burst_profile_loads: IntCounterVec,
     /// Whether the newest version of the eci-profile is in force: 0 = it has mistakes.
     pub burst_profile_valid: IntGauge,
+    /// Pods that the webhook was asked about, by `outcome` (untouched, shaped, warned, refused, failed).
+    pub webhook_admissions: IntCounterVec,
+    /// Seconds its answers took.
+    pub webhook_admission_seconds: Histogram,
     /// Renewals of node leases, by `outcome`.
     pub lease_renewals: IntCounterVec,
     /// Writes of Node objects, by `kind` (create, metadata, status) and `outcome`.
@@ -152,6 +157,22 @@ impl Metrics {
                 r,
                 "burst_profile_valid",
                 "Whether the newest version of the eci-profile is in force",
+            )?,
+            webhook_admissions: counters(
+                r,
+                "webhook_admissions_total",
+                "Pods that the admission webhook was asked about",
+                &["outcome"],
+            )?,
+            webhook_admission_seconds: register(
+                r,
+                Histogram::with_opts(
+                    HistogramOpts::new(
+                        "virtual_node_webhook_admission_seconds",
+                        "Duration of the admission webhook's answers",
+                    )
+                    .buckets(vec![0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.0]),
+                )?,
             )?,
             lease_renewals: counters(r, "lease_renewals_total", "Renewals of node leases", &["outcome"])?,
             node_writes: counters(r, "node_writes_total", "Writes of Node objects", &["kind", "outcome"])?,

@@ -11,6 +11,7 @@ mod cluster;
 mod node;
 mod report;
 mod rights;
+mod webhook;
 
 use crate::args::CheckArgs;
 use crate::chain::chain;
@@ -51,6 +52,9 @@ pub async fn run(args: CheckArgs) -> Report {
             found.extend(answers);
             for node in config.nodes.iter().filter(|_| is_there) {
                 found.extend(node::check(&config, node, &connection).await);
+            }
+            if is_there {
+                found.extend(webhook::check(&config).await);
             }
         }
     }

@@ -17,13 +17,14 @@ use super::parse::{
 };
 use super::{
     BurstConfig, ConfigErrors, CostConfig, DEFAULT_LOG_ARCHIVE_SELECTOR, ElectionConfig, LogArchiveConfig, NodeConfig,
-    ServiceVips, ServingCertificate, ServingFiles,
+    ServiceVips, ServingCertificate, ServingFiles, WebhookConfig,
 };
 use crate::args::LogArgs;
 use crate::burst::outages::OutageToleration;
 use crate::burst::policy::Policy;
 use crate::burst::scene::ProfileName;
 use crate::telemetry::{self, LogSettings};
+use crate::webhook::{Impossible, Times};
 
 const DEFAULT_KUBELET_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 10250);
 /// A day: who looks after an agent finds the time to bring it back.
@@ -32,6 +33,10 @@ const DEFAULT_OUTAGE_TOLERATION: OutageToleration = OutageToleration::Seconds(24
 const DEFAULT_COST_MAX_AGE: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Some 100,000 groups.
 const DEFAULT_COST_MAX_MIB: u32 = 16;
+/// Name of the webhook configuration.
+const DEFAULT_WEBHOOK: &str = "virtual-node";
+/// Name of the Secret for the webhook's certificate.
+const DEFAULT_WEBHOOK_SECRET: &str = "virtual-node-webhook";
 /// Name of the Lease by which replicas elect one among them.
 const DEFAULT_ELECTION: &str = "virtual-node";
 
@@ -63,6 +68,16 @@ pub(super) struct BurstText {
     pub(super) policy: Option<String>,
     pub(super) wait: Option<String>,
     pub(super) profile: Option<String>,
+}
+
+/// The settings of the webhook, as text.
+pub(super) struct WebhookText {
+    pub(super) listen: Option<String>,
+    pub(super) impossible: Option<String>,
+    pub(super) configuration: Option<String>,
+    pub(super) secret: Option<String>,
+    pub(super) life: Option<String>,
+    pub(super) overlap: Option<String>,
 }
 
 /// An entry of `nodes` in the file.
@@ -344,6 +359,48 @@ impl Resolver {
                 }),
         };
         on.then_some(burst)
+    }
+
+    /// `burst` = there is an identity for it, and there are policies.
+    pub(super) fn webhook(&mut self, burst: bool, text: WebhookText) -> Option<WebhookConfig> {
+        let listen = self.parsed("webhook-listen", text.listen, parse_socket);
+        let impossible = self.parsed("webhook-impossible", text.impossible, |text| match text {
+            "warn" => Ok(Impossible::Warn),
+            "refuse" => Ok(Impossible::Refuse),
+            _ => Err("it must be warn or refuse".to_owned()),
+        });
+        let configuration = self.parsed("webhook-configuration", text.configuration, parse_object_name);
+        let secret = self.parsed("webhook-secret", text.secret, parse_qualified_name);
+        let usual = Times::default();
+        let times = Times {
+            life: self
+                .parsed("webhook-certificate-life", text.life, parse_duration)
+                .unwrap_or(usual.life),
+            overlap: self
+                .parsed("webhook-ca-overlap", text.overlap, parse_duration)
+                .unwrap_or(usual.overlap),
+        };
+        if times.overlap.saturating_mul(4) > times.life {
+            // It is renewed when a third is left, and the new CA must be in use well before the end.
+            return self.fail(
+                "webhook-ca-overlap",
+                "must be at most a quarter of --webhook-certificate-life",
+            );
+        }
+        let webhook = WebhookConfig {
+            listen: listen?,
+            impossible: impossible.unwrap_or_default(),
+            configuration: configuration.unwrap_or_else(|| DEFAULT_WEBHOOK.to_owned()),
+            secret: match secret {
+                Some((namespace, name)) => (Some(namespace), name),
+                None => (None, DEFAULT_WEBHOOK_SECRET.to_owned()),
+            },
+            times,
+        };
+        if !burst {
+            return self.fail("webhook-listen", "needs --burst, whose policies and identity it uses");
+        }
+        Some(webhook)
     }
 
     pub(super) fn nodes(&mut self, region: &str, text: NodeText) -> Vec<NodeConfig> {

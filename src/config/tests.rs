@@ -324,6 +324,51 @@ fn burst_is_off_unless_told_so_and_caps_are_for_all() {
 }
 
 #[test]
+fn the_webhook_is_off_unless_told_so_and_needs_burst() {
+    assert_eq!(Config::resolve(typed(&MINIMAL), "").expect("valid").webhook, None);
+    let config = Config::resolve(typed(&MINIMAL), "burst: true\nwebhook-listen: 0.0.0.0:9443\n").expect("valid");
+    let webhook = config.webhook.expect("on");
+    assert_eq!(webhook.configuration, "virtual-node");
+    assert_eq!(webhook.secret, (None, "virtual-node-webhook".to_owned()));
+    assert_eq!(
+        (webhook.impossible, webhook.times),
+        (Impossible::Warn, Times::default())
+    );
+    let file = "burst: true\nwebhook-listen: 0.0.0.0:9443\nwebhook-impossible: refuse\nwebhook-secret: home/tls\n\
+                webhook-certificate-life: 1h\nwebhook-ca-overlap: 1m\nwebhook-configuration: another\n";
+    let webhook = Config::resolve(typed(&MINIMAL), file)
+        .expect("valid")
+        .webhook
+        .expect("on");
+    assert_eq!(
+        (webhook.impossible, webhook.configuration.as_str()),
+        (Impossible::Refuse, "another")
+    );
+    assert_eq!(webhook.secret, (Some("home".to_owned()), "tls".to_owned()));
+    for (file, key) in [
+        ("webhook-listen: 0.0.0.0:9443\n", "webhook-listen"),
+        ("burst: true\nwebhook-listen: nowhere\n", "webhook-listen"),
+        (
+            "burst: true\nwebhook-listen: 0.0.0.0:9443\nwebhook-impossible: maybe\n",
+            "webhook-impossible",
+        ),
+        (
+            "burst: true\nwebhook-listen: 0.0.0.0:9443\nwebhook-secret: tls\n",
+            "webhook-secret",
+        ),
+        (
+            "burst: true\nwebhook-listen: 0.0.0.0:9443\nwebhook-certificate-life: 20m\n",
+            "webhook-ca-overlap",
+        ),
+    ] {
+        let errors = Config::resolve(typed(&MINIMAL), file)
+            .expect_err("a mistake")
+            .to_string();
+        assert!(errors.contains(&format!("--{key} ")), "{key}: {errors}");
+    }
+}
+
+#[test]
 fn pods_outlast_an_outage_for_a_day_unless_told_otherwise() {
     let toleration = |more: &[&str]| {
         let all: Vec<&str> = MINIMAL

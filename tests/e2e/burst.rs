@@ -15,7 +15,8 @@ use crate::kubectl::{kubectl, run};
 use crate::namespace::{Namespace, pod, template_spec, with_variable};
 
 const RBAC: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/manifests/burst/burst-rbac.yaml");
-const IDENTITY: &str = "system:serviceaccount:virtual-node:virtual-node-burst";
+/// Whom burst acts as.
+pub const IDENTITY: &str = "system:serviceaccount:virtual-node:virtual-node-burst";
 const TAINT: &str = "virtual-kubelet.io/provider=alibabacloud:NoSchedule";
 const BURST_RESOURCE: &str = "alibabacloud.com/burst-resource";
 const POLICY: &str = "k8s.aliyun.com/eci-burst-policy";
@@ -40,11 +41,15 @@ impl Drop for Tainted {
 
 /// An agent with burst in place of the testbed's, ready.
 pub async fn bursting(cluster: &Cluster) -> AgentProcess {
-    let home = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "virtual-node" } });
-    run("kubectl", &["apply", "-f", "-"], &home.to_string()).await.ok();
+    bursting_with(cluster, &[]).await
+}
+
+/// The same with more flags, each with its value.
+pub async fn bursting_with(cluster: &Cluster, more: &[&str]) -> AgentProcess {
+    home().await;
     kubectl(&["apply", "-f", RBAC]).await.ok();
     let kubeconfig = std::env::var("KUBECONFIG").expect("the testbed sets it");
-    let flags = [
+    let mut flags = vec![
         "--burst",
         "true",
         "--burst-kubeconfig",
@@ -54,13 +59,21 @@ pub async fn bursting(cluster: &Cluster) -> AgentProcess {
         "--register-with-taints",
         TAINT,
     ];
+    flags.extend(more);
     let mut agent = AgentProcess::take_over(cluster, &flags).await;
     agent.start();
     ready(cluster).await;
     agent
 }
 
-async fn ready(cluster: &Cluster) {
+/// The namespace that the manifests name.
+pub async fn home() {
+    let home = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "virtual-node" } });
+    run("kubectl", &["apply", "-f", "-"], &home.to_string()).await.ok();
+}
+
+/// Waits until the agent says that it is ready.
+pub async fn ready(cluster: &Cluster) {
     let look = async || {
         run("curl", &["--silent", "http://127.0.0.1:10255/readyz"], "")
             .await

@@ -8,7 +8,7 @@ use crate::logs::refusal_of_logs;
 use crate::namespace::{Namespace, pod};
 
 /// Settings as the testbed gives them to its agent, as far as `check` looks at them.
-async fn check(cluster: &Cluster, ip: &str, more: &[&str]) -> (Option<i32>, Value) {
+pub async fn check(cluster: &Cluster, ip: &str, more: &[&str]) -> (Option<i32>, Value) {
     let file = |name: &str| cluster.file(name).display().to_string();
     let (kubeconfig, client_ca) = (file("kubeconfigs/agent"), file("pki/ca.crt"));
     let listen = format!("{ip}:10250");
@@ -48,7 +48,7 @@ async fn check(cluster: &Cluster, ip: &str, more: &[&str]) -> (Option<i32>, Valu
 }
 
 /// The worst finding of a check.
-fn found<'a>(report: &'a Value, check: &str) -> &'a Value {
+pub fn found<'a>(report: &'a Value, check: &str) -> &'a Value {
     let rank = |finding: &Value| match finding["result"].as_str() {
         Some("fail") => 2,
         Some("warn") => 1,

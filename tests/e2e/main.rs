@@ -49,4 +49,5 @@ mod restricted;
 mod rights;
 mod soak;
 mod stateful;
+mod webhook;
 mod what_is_left;
