@@ -33,6 +33,13 @@ need_command() {
 	command -v "$1" >/dev/null || die "$1 is not installed: $2"
 }
 
+# install_command COMMAND PACKAGE: installs a tool that only the caller needs, on Debian.
+install_command() {
+	command -v "$1" >/dev/null && return
+	need_command apt-get "$1 is not installed; on Debian it is in the package $2"
+	DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -q --no-install-recommends "$2"
+}
+
 # need_root WHAT: dies unless this is root; WHAT says what needs it.
 need_root() {
 	[[ $(id -u) == 0 ]] || die "$1 needs root (network namespaces, mounts and cgroups): run it as root or with sudo -E"

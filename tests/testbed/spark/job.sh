@@ -11,6 +11,17 @@ PENDING_TIMEOUT=300
 
 s3() { inside bash "$TESTBED/spark/s3.sh" "$@"; }
 
+# store FILE BUCKET/FOLDER/: keeps its name.
+# shellcheck disable=SC2094 # only its name is read twice
+store() { s3 put "$2$(basename "$1")" <"$1"; }
+
+# prepare_event_log BUCKET: a place for Spark's event logs, which must be there; sets EVENT_LOG, the job's settings for it.
+prepare_event_log() {
+	s3 make-folder "$1/events/"
+	# shellcheck disable=SC2034 # for the caller
+	EVENT_LOG=(--conf spark.eventLog.enabled=true --conf "spark.eventLog.dir=s3a://$1/events")
+}
+
 # endpoint VARIABLE: what `exec` sets for programs inside.
 endpoint() { inside printenv "$1"; }
 
@@ -38,7 +49,17 @@ prepare_jobs() {
 # api_server: prints where the API server is, as the administrator's kubeconfig has it.
 api_server() { kubectl config view --minify --output 'jsonpath={.clusters[0].cluster.server}'; }
 
-# submit IMAGE SERVER NAME ARGUMENT...: spark-submit in cluster mode, from a container in the testbed's network. The driver
+# spark_submit IMAGE FOLDER ARGUMENT...: from a container in the testbed's network, which finds FOLDER as /submission and
+# manifests/examples as /examples.
+spark_submit() {
+	# It has no need of its own address, which not every machine's name leads to.
+	# shellcheck disable=SC2016 # expanded inside
+	inside bash -c 'exec podman run --rm --network host --volume "$KUBECONFIG:/kubeconfig:ro" --volume "$2:/submission:ro" \
+		--volume "$3:/examples:ro" --env KUBECONFIG=/kubeconfig --env SPARK_LOCAL_IP=127.0.0.1 \
+		"$1" /opt/spark/bin/spark-submit "${@:4}"' podman "$1" "$2" "$ROOT/manifests/examples" "${@:3}"
+}
+
+# submit IMAGE SERVER NAME ARGUMENT...: spark-submit in cluster mode. The driver
 # is the pod NAME-driver, executors are NAME-exec-1 and so on; ARGUMENTs are the job's own settings, its program and that
 # program's arguments, and win over the settings here. manifests/examples is for it in /examples.
 submit() {
@@ -51,12 +72,8 @@ submit() {
 			--conf "spark.kubernetes.$role.secretKeyRef.AWS_SECRET_ACCESS_KEY=$SECRET:secret-access-key"
 		)
 	done
-	# It has no need of its own address, which not every machine's name leads to.
-	# shellcheck disable=SC2016 # expanded inside
-	inside bash -c 'exec podman run --rm --name "spark-submit-$1" --network host \
-		--volume "$KUBECONFIG:/kubeconfig:ro" --volume "$2:/examples:ro" --env KUBECONFIG=/kubeconfig \
-		--env SPARK_LOCAL_IP=127.0.0.1 "${@:3}"' podman "$name" "$ROOT/manifests/examples" "$image" \
-		/opt/spark/bin/spark-submit \
+	# It needs no folder of its own.
+	spark_submit "$image" "$ROOT/manifests/examples" \
 		--master "k8s://$server" --deploy-mode cluster --name "$name" \
 		--conf "spark.kubernetes.namespace=$JOB_NAMESPACE" \
 		--conf "spark.kubernetes.container.image=$image" \

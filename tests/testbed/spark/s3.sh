@@ -3,8 +3,10 @@
 # sets the endpoint and the keys.
 #
 #   s3.sh make-bucket BUCKET
+#   s3.sh make-folder BUCKET/KEY/  an empty object, which readers of file systems take for a folder
 #   s3.sh put BUCKET/KEY           from stdin, which must be a file: its size is sent first
 #   s3.sh get BUCKET/KEY           to stdout
+#   s3.sh delete BUCKET/KEY
 #   s3.sh list BUCKET PREFIX       the keys, one a line, in byte order
 set -euo pipefail
 
@@ -31,11 +33,13 @@ list() {
 
 case ${1-} in
 make-bucket) request PUT "$2" >&2 ;;
+make-folder) request PUT "$2" --header 'Content-Length: 0' >&2 ;;
 put) request PUT "$2" --upload-file /dev/stdin >&2 ;;
 get) request GET "$2" ;;
+delete) request DELETE "$2" >&2 ;;
 list) list "$2" "$3" ;;
 *)
-	echo 'usage: s3.sh make-bucket BUCKET | put BUCKET/KEY | get BUCKET/KEY | list BUCKET PREFIX' >&2
+	echo 'usage: s3.sh make-bucket BUCKET | make-folder BUCKET/KEY/ | put BUCKET/KEY | get BUCKET/KEY | delete BUCKET/KEY | list BUCKET PREFIX' >&2
 	exit 2
 	;;
 esac

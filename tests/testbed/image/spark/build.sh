@@ -19,17 +19,10 @@ PACKAGES=openjdk-17-jre-headless,python3,tini,procps,libnss-wrapper
 SPARK_VERSION=$(sed -n 's/^pyspark==\([0-9.]*\).*/\1/p' "$HERE/requirements.txt")
 IMAGE=localhost/virtual-node/spark:$SPARK_VERSION
 
-# provide COMMAND PACKAGE: installs a tool that only this build needs.
-provide() {
-	command -v "$1" >/dev/null && return
-	need_command apt-get "this build needs $1; on Debian it is in the package $2"
-	DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -q --no-install-recommends "$2"
-}
-
 # debian_layer: fills $CACHED_OUT with debian.tar, a small Debian with Java and Python.
 debian_layer() {
 	local root=$CACHED_OUT/root
-	provide debootstrap debootstrap
+	install_command debootstrap debootstrap
 	debootstrap --variant=minbase --include="$PACKAGES" "$SUITE" "$root" "$MIRROR"
 
 	rm -rf "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/* "$root"/var/log/* \
@@ -48,7 +41,7 @@ debian_layer() {
 
 # pyspark: fills $CACHED_OUT with pyspark's source distribution, which is where the jars are.
 pyspark() {
-	provide pip3 python3-pip
+	install_command pip3 python3-pip
 	# pip checks the hash, and prepares the metadata of the distribution.
 	python3 -m pip download --no-deps --no-binary pyspark --require-hashes \
 		--dest "$CACHED_OUT" --requirement "$HERE/requirements.txt"
@@ -56,7 +49,7 @@ pyspark() {
 
 # s3a_jars: fills $CACHED_OUT with the jars that pom.xml names and what they need.
 s3a_jars() {
-	provide mvn maven
+	install_command mvn maven
 	mvn --batch-mode --no-transfer-progress --file "$HERE/pom.xml" dependency:copy-dependencies \
 		-DoutputDirectory="$CACHED_OUT" -DincludeScope=runtime
 }
