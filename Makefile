@@ -6,7 +6,7 @@ SCRIPTS = $(shell git ls-files --cached --others --exclude-standard '*.sh' .ci/r
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup check unit properties sim matrix engine engine-docker e2e endurance kubectl kubelet-api figures mixed conformance conformance-short sdk sdk-java spark tpcds test test-long fuzz bench bench-mock deny up down exec load demo demo-tpcds
+.PHONY: help setup check unit properties sim matrix engine engine-docker e2e endurance kubectl kubelet-api figures mixed conformance conformance-short sdk sdk-java spark operator tpcds test test-long fuzz bench bench-mock deny up down exec load demo demo-tpcds
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -112,17 +112,21 @@ sdk: ## mock-eci against the official SDKs (Python, Go) and their examples
 sdk-java: ## its example in Java
 	tests/sdk/run.sh java
 
-spark: ## Spark WordCount as in the demo, while the agent is killed and moved, counts checked independently
+spark: ## Spark WordCount as in the demo, while the agent is killed and moved, counts checked independently; executors that come and go
 	$(TESTBED)/demo/suite.sh
+	$(TESTBED)/elastic/run.sh
+
+operator: ## a SparkApplication, submitted as Kubeflow's operator does it: success, failure and rerun, deletion at work
+	$(TESTBED)/operator/run.sh
 
 tpcds: ## TPC-DS' heavy queries on executors of the virtual node, held against DuckDB; then the history server
 	$(TESTBED)/tpcds/suite.sh
 
 test: setup ## all suites: what CI runs
-	@tests/suites.sh check unit sim sdk engine kubectl e2e kubelet-api conformance-short spark mixed tpcds
+	@tests/suites.sh check unit sim sdk engine kubectl e2e kubelet-api conformance-short spark operator mixed tpcds
 
 test-long: setup ## all suites, and the long ones
-	@tests/suites.sh check unit sim sdk engine kubectl e2e kubelet-api conformance-short spark mixed tpcds matrix conformance endurance figures engine-docker properties sdk-java fuzz demo demo-tpcds bench
+	@tests/suites.sh check unit sim sdk engine kubectl e2e kubelet-api conformance-short spark operator mixed tpcds matrix conformance endurance figures engine-docker properties sdk-java fuzz demo demo-tpcds bench
 
 fuzz: ## mock-eci and the agent's streams against made-up input: each target (or TARGETS='params …') for MINUTES=10; KEEP=1 renews the corpus
 	@MINUTES="$${MINUTES:-10}" tests/fuzz.sh $(TARGETS)

@@ -3,23 +3,10 @@
 # and checks what it prints, its exit code, and that it leaves nothing behind.
 #
 #   check.sh [FILE]...
-#
-# VN_CHECK_EXECUTORS says how many executors a job has until it ends (2); the pods of those that were taken
-# back on the way are gone, and timeline and bill are those of the pods there are.
 set -euo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=tests/testbed/lib.sh
 source "$HERE/../lib.sh"
-
-# expected FILE: the counts, found without Spark.
-expected() {
-	python3 -c '
-import collections, sys
-counts = collections.Counter(open(sys.argv[1], "rb").read().split())
-for word, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
-    sys.stdout.buffer.write(word + b"\t%d\n" % count)
-' "$1"
-}
 
 # section NAME FILE: the lines under a heading of the demo's output.
 section() {
@@ -28,9 +15,9 @@ section() {
 
 # check_timeline FILE: a driver and two executors, each through all its stages in order.
 check_timeline() {
-	section timeline "$1" | awk -v made="$EXECUTORS" '
+	section timeline "$1" | awk '
 		NR == 1 || /^\(/ { next }
-		{ names = names " " $1; if ($1 ~ "^wordcount-exec-[1-" made "]$") executors++; for (i = 3; i <= 6; i++) if ($i < $(i - 1)) late = late " " $1 }
+		{ names = names " " $1; if ($1 ~ /^wordcount-exec-[12]$/) executors++; for (i = 3; i <= 6; i++) if ($i < $(i - 1)) late = late " " $1 }
 		$7 != "Succeeded" { bad = bad " " $1 }
 		END {
 			if (executors != 2 || names !~ /^ wordcount-driver [^ ]+ [^ ]+$/) { print "error: pods in the timeline:" names; exit 1 }
@@ -80,7 +67,7 @@ check() {
 	((status == 0)) || die "the demo's exit code is $status"
 	grep -a '^== [a-z]* ==$' "$WORK/out" | paste -sd ' ' >"$WORK/headings"
 	[[ $(<"$WORK/headings") == '== counts == == timeline == == cost ==' ]] || die "headings: $(<"$WORK/headings")"
-	section counts "$WORK/out" | cmp - <(expected "$1") >&2 || die 'the counts differ from an independent count'
+	section counts "$WORK/out" | cmp - <(python3 "$HERE/../spark/expected.py" "$1") >&2 || die 'the counts differ from an independent count'
 	check_timeline "$WORK/out"
 	check_cost "$WORK/out"
 	# Ended orphans are listed until the machine's init has taken note of them.
@@ -100,7 +87,6 @@ check_refusal() {
 	say "ok: refused: $(<"$WORK/err")"
 }
 
-EXECUTORS=${VN_CHECK_EXECUTORS:-2}
 need_root 'the demo'
 WORK=$(mktemp -d)
 trap 'rm -rf "$WORK"' EXIT

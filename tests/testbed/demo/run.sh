@@ -6,8 +6,7 @@
 #
 # VN_DEMO_MEANWHILE names a program to run in the cluster's environment once the job is
 # submitted, such as disrupt.sh; the demo fails if it does. VN_DEMO_LATE_CONFIG=1 lets the driver's
-# ConfigMap come a second after its pod (late_config.py). VN_DEMO_SPOT=1 makes executors spot groups that are
-# evicted when their resources are taken back.
+# ConfigMap come a second after its pod (late_config.py).
 #
 # stdout: `== counts ==`, `== timeline ==` and `== cost ==`, each with its table. Anything
 # else a person may want to know goes to stderr. Exit code 0: all of it is true.
@@ -19,7 +18,7 @@ source "$HERE/../spark/session.sh"
 source "$HERE/../spark/job.sh"
 
 # shellcheck disable=SC2034 # for session.sh
-SESSION=demo FAILURE=$ROOT/target/demo-failure KEPT=(VN_DEMO_MEANWHILE VN_DEMO_LATE_CONFIG VN_DEMO_SPOT)
+SESSION=demo FAILURE=$ROOT/target/demo-failure KEPT=(VN_DEMO_MEANWHILE VN_DEMO_LATE_CONFIG)
 JOB=wordcount
 BUCKET=demo
 LATE_PORT=8001
@@ -37,17 +36,11 @@ check_input() {
 
 # submit_wordcount IMAGE
 submit_wordcount() {
-	local -a more=()
-	[[ -z ${VN_DEMO_SPOT-} ]] ||
-		more+=(
-			--conf spark.kubernetes.executor.annotation.k8s.aliyun.com/eci-spot-strategy=SpotAsPriceGo
-			--conf spark.kubernetes.executor.annotation.k8s.aliyun.com/eci-spot-release-strategy=api-evict
-		)
 	submit "$1" "$(submission_server)" "$JOB" \
 		--conf spark.kubernetes.node.selector.type=virtual-kubelet \
 		--conf spark.executor.instances=2 \
 		--conf spark.driver.cores=1 --conf spark.driver.memory=1g \
-		--conf spark.executor.cores=1 --conf spark.executor.memory=1g "${more[@]}" \
+		--conf spark.executor.cores=1 --conf spark.executor.memory=1g \
 		"s3a://$BUCKET/wordcount.py" "s3a://$BUCKET/input" "s3a://$BUCKET/counts"
 }
 
