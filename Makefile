@@ -6,7 +6,7 @@ SCRIPTS = $(shell git ls-files --cached --others --exclude-standard '*.sh' .ci/r
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup check unit properties sim matrix engine engine-docker e2e endurance kubectl kubelet-api figures mixed conformance conformance-short sdk sdk-java spark operator tpcds test test-long fuzz bench bench-mock deny up down exec load demo demo-tpcds
+.PHONY: help setup check unit properties sim matrix engine engine-docker e2e endurance kubectl kubelet-api figures mixed mixed-long conformance conformance-short sdk sdk-java spark operator tpcds test test-long fuzz bench bench-mock deny up down exec load demo demo-tpcds
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,15 +76,19 @@ figures: ## autoscaling under real load, and figures beside a real kubelet's: re
 		$(TESTBED)/with-cluster.sh $@ control-plane,dns,worker,engine,cloud,node,metrics \
 		cargo test --locked --offline -p virtual-node --test e2e -- --ignored --nocapture --test-threads=1 real_figures::
 
-# The worker holds three pods of a Spark job, whatever the machine has.
-mixed: export VN_WORKER_MEMORY := 3221225472
+# What both forms of it run; the worker holds three pods of a Spark job, whatever the machine has.
+MIXED = cargo build --locked -p virtual-node -p mock-eci && \
+	cargo test --locked -p virtual-node --test e2e --no-run && \
+	$(TESTBED)/image/spark/build.sh >/dev/null && \
+	VN_WORKER_MEMORY=3221225472 VN_BIN_DIR="$${CARGO_TARGET_DIR:-$(CURDIR)/target}/debug" \
+		$(TESTBED)/with-cluster.sh mixed control-plane,dns,store,worker,engine,cloud,node \
+		cargo test --locked --no-fail-fast --offline -p virtual-node --test e2e -- --ignored --nocapture --test-threads=1
+
 mixed: ## Spark, Deployments and Jobs on a real worker and the virtual node together, and a drain of the latter, with real containers on both
-	cargo build --locked -p virtual-node -p mock-eci
-	cargo test --locked -p virtual-node --test e2e --no-run
-	$(TESTBED)/image/spark/build.sh >/dev/null
-	VN_BIN_DIR="$${CARGO_TARGET_DIR:-$(CURDIR)/target}/debug" \
-		$(TESTBED)/with-cluster.sh $@ control-plane,dns,store,worker,engine,cloud,node \
-		cargo test --locked --no-fail-fast --offline -p virtual-node --test e2e -- --ignored --nocapture --test-threads=1 mixed::
+	$(MIXED) mixed:: --skip mixed::long::
+
+mixed-long: ## the long form of it: a Spark job through a drain of the virtual node, and the death of the agent in it
+	$(MIXED) mixed::long::
 
 engine: ## mock-eci's real containers, on a container engine of their own
 	cargo test --locked -p mock-eci --features docker-tests --test docker --no-run
@@ -126,7 +130,7 @@ test: setup ## all suites: what CI runs
 	@tests/suites.sh check unit sim sdk engine kubectl e2e kubelet-api conformance-short spark operator mixed tpcds
 
 test-long: setup ## all suites, and the long ones
-	@tests/suites.sh check unit sim sdk engine kubectl e2e kubelet-api conformance-short spark operator mixed tpcds matrix conformance endurance figures engine-docker properties sdk-java fuzz demo demo-tpcds bench
+	@tests/suites.sh check unit sim sdk engine kubectl e2e kubelet-api conformance-short spark operator mixed tpcds matrix conformance endurance mixed-long figures engine-docker properties sdk-java fuzz demo demo-tpcds bench
 
 fuzz: ## mock-eci and the agent's streams against made-up input: each target (or TARGETS='params …') for MINUTES=10; KEEP=1 renews the corpus
 	@MINUTES="$${MINUTES:-10}" tests/fuzz.sh $(TARGETS)

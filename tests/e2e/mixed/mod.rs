@@ -4,6 +4,8 @@
 
 mod drain;
 mod event_log;
+mod jobs;
+mod long;
 mod spark;
 mod workloads;
 
