@@ -2,7 +2,7 @@
 # What Spark's operators make of their objects, on the virtual node: the SparkApplication of manifests/examples is submitted as
 # Kubeflow's operator does it (submission.py; the operator itself is in no registry of modules), and then
 #
-# - its counts are those of an independent count, and the operator's states, from the driver's pod alone, are those of a
+# - its counts are those of an independent count, and what Kubeflow's operator and Apache's conclude from its pods is a
 #   success (states.py);
 # - the driver is deleted, is gone at once with what it owned, and a rerun under the same name works: here one that fails, whose
 #   exit code the operator reads;
@@ -38,14 +38,14 @@ submit_application() {
 	spark_submit "$1" "$WORK/templates" --master "k8s://$(api_server)" "${arguments[@]}"
 }
 
-# watch_driver SUBMISSION_ID: writes what becomes of the driver to a file, as long as the cluster lives.
-watch_driver() {
-	kubectl get pods --field-selector "metadata.name=$DRIVER" --watch --output json >"$WORK/driver-$1.json" 2>/dev/null &
+# watch_pods SUBMISSION_ID: writes what becomes of the pods to a file, as long as the cluster lives.
+watch_pods() {
+	kubectl get pods --selector spark-role --watch --output json >"$WORK/pods-$1.json" 2>/dev/null &
 }
 
-# states SUBMISSION_ID: what the operator's states were.
-states() { python3 "$HERE/states.py" <"$WORK/driver-$1.json" | paste --serial --delimiters '>'; }
-states_are() { [[ $(states "$1") == "$2" ]]; }
+# states OPERATOR SUBMISSION_ID: what that operator's states were.
+states() { python3 "$HERE/states.py" "$1" <"$WORK/pods-$2.json" | paste --serial --delimiters '>'; }
+states_are() { [[ $(states "$1" "$2") =~ ^($3)$ ]]; }
 
 driver_phase() { kubectl get pod "$DRIVER" --output 'jsonpath={.status.phase}'; }
 driver_is() { [[ $(driver_phase) == "$1" ]]; }
@@ -55,16 +55,16 @@ executors_run() { (($(kubectl get pods --selector spark-role=executor --field-se
 
 # run_application IMAGE SUBMISSION_ID: submits, and watches until the driver has ended.
 run_application() {
-	watch_driver "$2"
+	watch_pods "$2"
 	run_long "submitting $2" "$WORK/spark-submit-$2.log" submit_application "$1" "$2"
 	wait_until "$TIMEOUT" 'the driver to end' driver_ended || die "the driver is still $(driver_phase)"
 }
 driver_ended() { driver_is Succeeded || driver_is Failed; }
 
-# check_states SUBMISSION_ID WANTED: by the operator's table.
+# check_states OPERATOR SUBMISSION_ID WANTED: by the operator's table; WANTED is a regular expression.
 check_states() {
-	wait_until 10 'the last of the states' states_are "$1" "$2" || die "the operator would see '$(states "$1")', not '$2'"
-	say "the operator sees $2"
+	wait_until 10 'the last of the states' states_are "$@" || die "$1's operator would see '$(states "$1" "$2")', not '$3'"
+	say "$1's operator sees $(states "$1" "$2")"
 }
 
 # forget_driver: as the operator does before a rerun; the name must be free at once.
@@ -100,14 +100,16 @@ operator() {
 	application "$image"
 
 	run_application "$image" first
-	check_states first 'SUBMITTED>RUNNING>SUCCEEDING'
+	check_states kubeflow first 'SUBMITTED>RUNNING>SUCCEEDING'
+	check_states apache first 'DriverRequested>DriverStarted>DriverReady>(InitializedBelowThresholdExecutors>)?RunningHealthy>Succeeded'
 	check_counts "$ROOT/README.md"
 	forget_driver
 
 	say 'a rerun whose input is gone'
 	s3 delete "$BUCKET/input"
 	run_application "$image" second
-	check_states second 'SUBMITTED>RUNNING>FAILING: driver container failed with ExitCode: 1, Reason: Error'
+	check_states kubeflow second 'SUBMITTED>RUNNING>FAILING: driver container failed with ExitCode: 1, Reason: Error'
+	check_states apache second 'DriverRequested>DriverStarted>DriverReady>((InitializedBelowThresholdExecutors>)?RunningHealthy>)?Failed'
 	forget_driver
 
 	say 'an application that is deleted while it works'
