@@ -10,7 +10,7 @@
 #[allow(dead_code, reason = "the other suites need more of it")]
 mod until;
 
-#[path = "../support/api_cases.rs"]
+#[path = "../support/api_cases/mod.rs"]
 mod api_cases;
 
 mod access;
