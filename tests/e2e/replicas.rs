@@ -20,7 +20,7 @@ use crate::recorder::Recorder;
 
 const RBAC: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/manifests/base/agent-rbac.yaml");
 /// The namespace that the manifests name.
-const HOME: &str = "virtual-node";
+pub const HOME: &str = "virtual-node";
 const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/virtual-node/leases/virtual-node";
 /// Longer than it takes to kill the leader.
 const SLOW: Duration = Duration::from_secs(15);
@@ -205,7 +205,7 @@ async fn two_replicas(cluster: &Cluster) -> (AgentProcess, AgentProcess) {
 }
 
 /// The service account of the manifests with its rights; returns a kubeconfig with its token.
-async fn service_account(cluster: &Cluster) -> PathBuf {
+pub async fn service_account(cluster: &Cluster) -> PathBuf {
     let made = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": HOME } });
     run("kubectl", &["apply", "-f", "-"], &made.to_string()).await.ok();
     let rights = std::fs::read_to_string(RBAC).expect("a file of this repository");

@@ -17,6 +17,7 @@ use crate::cluster::{AGENT_IP, Cluster, NODE, say};
 use crate::fake_worker::{FakeWorker, WORKER};
 use crate::kubectl::{kubectl, run};
 use crate::namespace::{Namespace, pod};
+use crate::replicas::{HOME, service_account};
 
 const MANIFESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/manifests/webhook");
 const CONFIGURATION: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/virtual-node";
@@ -283,13 +284,63 @@ async fn pods_are_shaped_while_it_is_there_and_created_while_it_is_away() {
     agent.terminate().await;
 }
 
+/// Somebody else leads; it goes when this is dropped.
+struct Led;
+
+impl Led {
+    async fn by_another() -> Self {
+        home().await;
+        let now = jiff::Timestamp::now();
+        let lease = json!({
+            "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": { "name": "virtual-node", "namespace": HOME },
+            "spec": { "holderIdentity": "another", "leaseDurationSeconds": 3600, "acquireTime": format!("{now:.6}"), "renewTime": format!("{now:.6}") },
+        });
+        drop(Self);
+        run("kubectl", &["apply", "-f", "-"], &lease.to_string()).await.ok();
+        Self
+    }
+}
+
+impl Drop for Led {
+    fn drop(&mut self) {
+        let arguments = [
+            "delete",
+            "lease",
+            "virtual-node",
+            "--namespace",
+            HOME,
+            "--ignore-not-found",
+        ];
+        let _ = std::process::Command::new("kubectl").args(arguments).output();
+    }
+}
+
 #[tokio::test]
-async fn its_ca_is_rotated_and_no_creation_misses_it() {
+async fn its_ca_is_rotated_by_a_replica_that_stands_by_and_no_creation_misses_it() {
     let cluster = Cluster::alone().await;
     let namespace = Namespace::new(&cluster, "rotation").await;
     let _configured = Configured::new(&cluster, &namespace, false).await;
-    let times = ["--webhook-certificate-life", "15s", "--webhook-ca-overlap", "1s"];
-    let mut agent = serving(&cluster, &times).await;
+    let _led = Led::by_another().await;
+    let kubeconfig = service_account(&cluster).await;
+    let flags = [
+        "--webhook-certificate-life",
+        "15s",
+        "--webhook-ca-overlap",
+        "1s",
+        "--kubeconfig",
+        kubeconfig.to_str().expect("a path of the testbed"),
+        "--impersonate-node",
+        "true",
+        "--leader-elect",
+        "true",
+        "--leader-elect-resource-namespace",
+        HOME,
+    ];
+    let mut agent = serving(&cluster, &flags).await;
+    let metrics = run("curl", &["--silent", "http://127.0.0.1:10255/metrics"], "")
+        .await
+        .out;
+    assert!(metrics.contains("virtual_node_leader 0"), "it stands by");
     let path = format!("/api/v1/namespaces/{}/pods?dryRun=All", namespace.name);
     let create = async |pod: &Value| {
         let began = Instant::now();
