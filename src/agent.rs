@@ -8,7 +8,7 @@ use eci::clock::SystemClock;
 use eci::credentials::{Chain, Environment};
 use eci::{Action, Client, ClientConfig, Limits, Outcome, ReqwestTransport};
 use futures::future::join_all;
-use provider::mapping;
+use provider::mapping::{self, OtherZone};
 use provider::pricing::PriceList;
 use provider::units::MilliCpu;
 use tokio::sync::watch;
@@ -174,6 +174,7 @@ async fn run_nodes(
         logs: LogBudget::new(limits.rate(Action::DescribeContainerLog).map(|rate| rate.per_minute)),
         archive: log_archive(config, metrics)?,
         sampler: Sampler::new(Arc::new(eci.clone()), metrics.clone()),
+        stores: config.nodes.iter().map(|_| Store::default()).collect(),
         caps: caps.clone(),
         recorder,
         health: health.clone(),
@@ -181,13 +182,12 @@ async fn run_nodes(
         shutdown: shutdown.clone(),
     };
     let mut tasks = JoinSet::new();
-    let mut stores = Vec::new();
-    for node in &config.nodes {
-        let store = start_node(&mut tasks, config, node, &shared)
+    for (index, node) in config.nodes.iter().enumerate() {
+        start_node(&mut tasks, config, node, index, &shared)
             .await
             .with_context(|| format!("starting node {}", node.name))?;
-        stores.push(store);
     }
+    let stores = shared.stores;
     if let Some(burst) = &config.burst {
         start_burst(&mut tasks, config, burst, &caps, stores, health, metrics, shutdown)
             .await
@@ -283,7 +283,11 @@ async fn start_burst(
     Ok(())
 }
 
-fn eci_limits(config: &Config) -> anyhow::Result<Limits> {
+/// The limits of calls that these settings name.
+///
+/// # Errors
+/// Their file cannot be used.
+pub(crate) fn eci_limits(config: &Config) -> anyhow::Result<Limits> {
     Ok(match &config.eci_limits {
         EciLimits::Documented => Limits::Documented,
         EciLimits::None => Limits::None,
@@ -350,6 +354,8 @@ struct Shared {
     logs: LogBudget,
     archive: Option<Archive>,
     sampler: Sampler,
+    /// The pods of each node.
+    stores: Vec<Store>,
     caps: Caps,
     recorder: Option<Recorder>,
     health: Health,
@@ -361,13 +367,15 @@ async fn start_node(
     tasks: &mut JoinSet<anyhow::Result<()>>,
     config: &Config,
     node: &NodeConfig,
+    index: usize,
     shared: &Shared,
-) -> anyhow::Result<Store> {
+) -> anyhow::Result<()> {
     let Shared {
         eci,
         logs: budget,
         archive,
         sampler,
+        stores,
         caps,
         recorder,
         health,
@@ -377,8 +385,8 @@ async fn start_node(
     let connection = kube_client::config(config.kubeconfig.as_deref()).await?;
     let kube = kube_client::client(&connection, config.impersonate_node.then_some(node.name.as_str()))?;
     let cluster = cluster::ask(&kube, shutdown).await;
-    let store = Store::default();
-    let pods_of_node = store.clone();
+    let mut others = stores.clone();
+    let store = others.swap_remove(index);
     let (capacity_in, capacity) = watch::channel(Capacity::default());
     let (conditions_in, conditions) = watch::channel(CloudConditions::default());
 
@@ -391,7 +399,9 @@ async fn start_node(
             },
             move || OwnUse {
                 cpu: own.lock().requested_by_placed(),
+                promised_elsewhere: MilliCpu(others.iter().map(|pods| pods.lock().requested_by_waiting().0).sum()),
             },
+            node.bounds,
             capacity_in,
             metrics.clone(),
             shutdown.clone(),
@@ -476,7 +486,7 @@ async fn start_node(
         tokio::join!(usage, registration, kubelet, pods);
         Ok(())
     });
-    Ok(pods_of_node)
+    Ok(())
 }
 
 /// Why the account's usage is not known.
@@ -506,12 +516,28 @@ fn poll_rate(config: &Config) -> Option<f64> {
     }
 }
 
+/// The zones of the other nodes, in their order: where the account has vSwitches, and maybe stock.
+fn other_zones(config: &Config, node: &NodeConfig) -> Vec<OtherZone> {
+    let others = config.nodes.iter().filter(|_| config.zone_failover);
+    let other = others.filter_map(|other| {
+        let zone_id = other.zone.clone().filter(|zone| node.zone.as_ref() != Some(zone))?;
+        Some(OtherZone {
+            zone_id,
+            node_name: other.name.clone(),
+            vswitch_ids: other.vswitch_ids.clone(),
+        })
+    });
+    other.collect()
+}
+
 fn mapping_settings(config: &Config, node: &NodeConfig, kubernetes_service: (String, u16)) -> mapping::Settings {
     mapping::Settings {
         node_name: node.name.clone(),
         node_ip: node.node_ip.to_string(),
         region_id: config.region.clone(),
         vswitch_ids: node.vswitch_ids.clone(),
+        schedule_strategy: config.schedule_strategy,
+        other_zones: other_zones(config, node),
         security_group_id: config.security_group_id.clone(),
         resource_group_id: String::new(),
         zone_id: node.zone.clone().unwrap_or_default(),

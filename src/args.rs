@@ -52,9 +52,30 @@ pub struct RunArgs {
     #[arg(long, env = "VIRTUAL_NODE_ZONE", value_name = "ID")]
     pub zone: Option<String>,
 
-    /// VSwitches the groups are created in, tried in order
+    /// VSwitches the groups are created in, in order of preference
     #[arg(long, env = "VIRTUAL_NODE_VSWITCH_IDS", value_name = "ID,...")]
     pub vswitch_ids: Option<String>,
+
+    /// Order in which vSwitches are tried: VSwitchOrdered or VSwitchRandom; a pod's annotation beats it [default: VSwitchOrdered]
+    #[arg(
+        long,
+        env = "VIRTUAL_NODE_SCHEDULE_STRATEGY",
+        value_name = "VSwitchOrdered|VSwitchRandom"
+    )]
+    pub schedule_strategy: Option<String>,
+
+    /// Create groups in the zones of the other `nodes` when the node's own has no stock, for pods that nothing ties to a zone (true or
+    /// false) [default: true]
+    #[arg(long, env = "VIRTUAL_NODE_ZONE_FAILOVER", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub zone_failover: Option<String>,
+
+    /// The most vCPU that a node offers, of what the account may use [default: all of it]
+    #[arg(long, env = "VIRTUAL_NODE_MAX_VCPU", value_name = "VCPU")]
+    pub max_vcpu: Option<String>,
+
+    /// The most pods that a node offers [default: by vCPU, 20000 at most]
+    #[arg(long, env = "VIRTUAL_NODE_MAX_PODS", value_name = "COUNT")]
+    pub max_pods: Option<String>,
 
     /// Address the API server reaches this agent at (the node's InternalIP) [default: the address of --kubelet-listen]
     #[arg(long, env = "VIRTUAL_NODE_NODE_IP", value_name = "IP")]

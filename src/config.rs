@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Taint;
 use provider::pricing::Currency;
+use provider::request::ScheduleStrategy;
 
 use crate::args::{RelayArgs, RunArgs};
 use crate::burst::outages::OutageToleration;
@@ -21,12 +22,14 @@ use crate::burst::policy::Policy;
 use crate::burst::scene::ProfileName;
 use crate::caps::Cap;
 use crate::kubelet::streams::IDLE_TIMEOUT;
+use crate::node::Bounds;
 use crate::pods::patience::Patience;
 use crate::telemetry::LogSettings;
 use crate::webhook::{Impossible, Times};
 use parse::{
     parse_bool, parse_domain, parse_duration, parse_endpoint, parse_host_ports, parse_ip, parse_ips, parse_labels,
-    parse_limits, parse_number, parse_socket, parse_sockets, parse_taints, parse_unenforceable, parse_vcpu,
+    parse_limits, parse_number, parse_schedule_strategy, parse_socket, parse_sockets, parse_taints,
+    parse_unenforceable, parse_vcpu,
 };
 use resolver::{BurstText, CostText, NodeText, Resolver, WebhookText};
 
@@ -58,6 +61,10 @@ pub struct Config {
     pub eci_endpoint: String,
     /// Region.
     pub region: String,
+    /// Order in which vSwitches are tried.
+    pub schedule_strategy: ScheduleStrategy,
+    /// Whether groups are created in the zones of other nodes when the own one has no stock.
+    pub zone_failover: bool,
     /// Security group of the container groups.
     pub security_group_id: String,
     /// Name of this cluster, unique in the account.
@@ -165,8 +172,10 @@ pub struct NodeConfig {
     pub name: String,
     /// Zone, where known.
     pub zone: Option<String>,
-    /// VSwitches the groups are created in, tried in order; at least one.
+    /// VSwitches the groups are created in, in order of preference; at least one.
     pub vswitch_ids: Vec<String>,
+    /// The most that the node offers.
+    pub bounds: Bounds,
     /// Where the kubelet API of this node is served.
     pub kubelet_listen: SocketAddr,
     /// InternalIP of the node: where the API server reaches [`Self::kubelet_listen`].
@@ -348,6 +357,10 @@ impl Config {
             node_name,
             zone,
             vswitch_ids,
+            schedule_strategy,
+            zone_failover,
+            max_vcpu,
+            max_pods,
             node_ip,
             kubelet_listen,
             kubeconfig,
@@ -414,10 +427,16 @@ impl Config {
                 node_name,
                 zone,
                 vswitch_ids,
+                max_vcpu,
+                max_pods,
                 node_ip,
                 kubelet_listen,
             },
         );
+        let schedule_strategy = r
+            .parsed("schedule-strategy", schedule_strategy, parse_schedule_strategy)
+            .unwrap_or_default();
+        let zone_failover = r.parsed("zone-failover", zone_failover, parse_bool).unwrap_or(true);
         let kubeconfig = r.path("kubeconfig", kubeconfig);
         let impersonate_node = r
             .parsed("impersonate-node", impersonate_node, parse_bool)
@@ -525,6 +544,8 @@ impl Config {
             election,
             eci_endpoint,
             region,
+            schedule_strategy,
+            zone_failover,
             security_group_id,
             cluster_id,
             eci_limits,

@@ -13,7 +13,8 @@ use k8s_openapi::Metadata;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolume, PersistentVolumeClaim, Pod, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use provider::mapping::{
-    self, Candidate, References, Refs, Rejections, ServiceLink, ServicePort, ServiceVips, Settings, Spec, Unenforceable,
+    self, Candidate, Candidates, References, Refs, Rejections, ServiceLink, ServicePort, ServiceVips, Settings, Spec,
+    Unenforceable,
 };
 use provider::params::create_params;
 use serde::Deserialize;
@@ -120,7 +121,17 @@ fn run(dir: &Path) -> Option<String> {
     }
     let references = mapping::references(&pod);
     let refs = fetched(&references, &objects, !changes.no_tokens);
-    match mapping::map_candidate(&pod, &refs, &settings, changes.attempt, changes.candidate) {
+    let none = BTreeMap::new();
+    let annotations = pod.metadata.annotations.as_ref().unwrap_or(&none);
+    let ties = pod.spec.as_ref().map(mapping::Ties::of).unwrap_or_default();
+    let Candidates {
+        list: mut candidates,
+        turns,
+        places: _,
+    } = mapping::candidates(annotations, ties, &settings);
+    // Further turns differ in the order of vSwitches alone.
+    candidates.retain(|candidate| candidate.turn == 0);
+    match mapping::map_candidate(&pod, &refs, &settings, changes.attempt, changes.candidate * turns) {
         Ok(mapped) => {
             let notes = |notes: Vec<(&str, &str)>| {
                 notes
@@ -136,8 +147,6 @@ fn run(dir: &Path) -> Option<String> {
                 "warnings": notes(mapped.warnings.iter().map(|w| (w.field.as_str(), w.message.as_str())).collect()),
                 "parameters": parameters(&mapped.request),
             });
-            let candidates =
-                mapping::candidates(pod.metadata.annotations.as_ref().unwrap_or(&BTreeMap::new()), &settings);
             if candidates.len() > 1 {
                 actual["candidates"] = candidates.iter().map(candidate_text).collect();
             }

@@ -1,6 +1,7 @@
 //! (pure) Whether a pod could run on the pool, before it is let there: a toleration cannot be taken back.
 
 use k8s_openapi::api::core::v1::{Node, NodeSelectorRequirement, NodeSelectorTerm, Pod, Taint, Toleration};
+use provider::mapping::zones::requirement_fits;
 use provider::mapping::{self, Refs, RejectionKind, Settings, quantity};
 use provider::units::MilliCpu;
 
@@ -101,29 +102,6 @@ fn term_fits(term: &NodeSelectorTerm, node: &PoolNode) -> bool {
     let by_label = |r: &NodeSelectorRequirement| requirement_fits(r, node.labels.get(&r.key).map(String::as_str));
     let by_field = |r: &NodeSelectorRequirement| r.key == "metadata.name" && requirement_fits(r, Some(&node.name));
     expressions.iter().all(by_label) && fields.iter().all(by_field)
-}
-
-fn requirement_fits(requirement: &NodeSelectorRequirement, value: Option<&str>) -> bool {
-    let values = requirement.values.as_deref().unwrap_or_default();
-    let named = || value.is_some_and(|value| values.iter().any(|v| v == value));
-    let number = |text: &str| text.parse::<i64>().ok();
-    let bound = || values.first().and_then(|v| number(v));
-    match requirement.operator.as_str() {
-        "In" => named(),
-        "NotIn" => !named(),
-        "Exists" => value.is_some(),
-        "DoesNotExist" => value.is_none(),
-        "Gt" => value
-            .and_then(number)
-            .zip(bound())
-            .is_some_and(|(value, bound)| value > bound),
-        "Lt" => value
-            .and_then(number)
-            .zip(bound())
-            .is_some_and(|(value, bound)| value < bound),
-        // One of a later Kubernetes: the scheduler will know.
-        _ => true,
-    }
 }
 
 /// vCPU of the group that `pod` would get.

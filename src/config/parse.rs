@@ -11,6 +11,7 @@ use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::Taint;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use provider::mapping::quantity;
+use provider::request::ScheduleStrategy;
 use provider::units::MilliCpu;
 use serde_json::Value;
 
@@ -190,6 +191,14 @@ pub(super) fn parse_log_format(text: &str) -> Result<LogFormat, String> {
         "text" => Ok(LogFormat::Text),
         "json" => Ok(LogFormat::Json),
         _ => Err("it must be text or json".to_owned()),
+    }
+}
+
+pub(super) fn parse_schedule_strategy(text: &str) -> Result<ScheduleStrategy, String> {
+    match text {
+        "VSwitchOrdered" => Ok(ScheduleStrategy::VSwitchOrdered),
+        "VSwitchRandom" => Ok(ScheduleStrategy::VSwitchRandom),
+        _ => Err("it must be VSwitchOrdered or VSwitchRandom".to_owned()),
     }
 }
 

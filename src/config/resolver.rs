@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::parse::{
     check_node_name, parse_archive, parse_bool, parse_duration, parse_endpoint, parse_host_port, parse_ip,
     parse_labels, parse_list, parse_log_format, parse_number, parse_object_name, parse_outage_toleration,
-    parse_qualified_name, parse_socket, parse_wait, scalar_text, zone_of,
+    parse_qualified_name, parse_socket, parse_vcpu, parse_wait, scalar_text, zone_of,
 };
 use super::{
     BurstConfig, ConfigErrors, CostConfig, DEFAULT_LOG_ARCHIVE_SELECTOR, ElectionConfig, LogArchiveConfig, NodeConfig,
@@ -23,6 +23,7 @@ use crate::args::LogArgs;
 use crate::burst::outages::OutageToleration;
 use crate::burst::policy::Policy;
 use crate::burst::scene::ProfileName;
+use crate::node::Bounds;
 use crate::telemetry::{self, LogSettings};
 use crate::webhook::{Impossible, Times};
 
@@ -45,6 +46,8 @@ pub(super) struct NodeText {
     pub(super) node_name: Option<String>,
     pub(super) zone: Option<String>,
     pub(super) vswitch_ids: Option<String>,
+    pub(super) max_vcpu: Option<String>,
+    pub(super) max_pods: Option<String>,
     pub(super) node_ip: Option<String>,
     pub(super) kubelet_listen: Option<String>,
 }
@@ -88,6 +91,10 @@ struct FileNode {
     #[serde(default)]
     zone: Option<String>,
     vswitch_ids: Vec<String>,
+    #[serde(default)]
+    max_vcpu: Option<Value>,
+    #[serde(default)]
+    max_pods: Option<Value>,
     #[serde(default)]
     kubelet_listen: Option<String>,
     #[serde(default)]
@@ -408,12 +415,16 @@ impl Resolver {
             node_name,
             zone,
             vswitch_ids,
+            max_vcpu,
+            max_pods,
             node_ip,
             kubelet_listen,
         } = text;
         let name = self.text("node-name", node_name);
         let zone = self.text("zone", zone);
         let vswitch_ids = self.parsed("vswitch-ids", vswitch_ids, parse_list);
+        let max_vcpu = self.text("max-vcpu", max_vcpu).map(Value::String);
+        let max_pods = self.text("max-pods", max_pods).map(Value::String);
         let node_ip = self.text("node-ip", node_ip);
         let kubelet_listen = self.text("kubelet-listen", kubelet_listen);
         let nodes = match (name, self.file.remove("nodes")) {
@@ -425,6 +436,8 @@ impl Resolver {
                     name,
                     zone,
                     vswitch_ids,
+                    max_vcpu,
+                    max_pods,
                     kubelet_listen,
                     node_ip,
                 }]
@@ -436,6 +449,8 @@ impl Resolver {
                     // What is the same for all nodes need not be written at each.
                     .map(|node| FileNode {
                         zone: node.zone.or_else(|| zone.clone()),
+                        max_vcpu: node.max_vcpu.or_else(|| max_vcpu.clone()),
+                        max_pods: node.max_pods.or_else(|| max_pods.clone()),
                         kubelet_listen: node.kubelet_listen.or_else(|| kubelet_listen.clone()),
                         node_ip: node.node_ip.or_else(|| node_ip.clone()),
                         ..node
@@ -465,6 +480,8 @@ impl Resolver {
             name,
             zone,
             vswitch_ids,
+            max_vcpu,
+            max_pods,
             kubelet_listen,
             node_ip,
         } = node;
@@ -475,6 +492,10 @@ impl Resolver {
         if vswitch_ids.iter().any(String::is_empty) || vswitch_ids.is_empty() {
             let _: Option<()> = self.fail("vswitch-ids", format!("of node {name} names no VSwitch"));
         }
+        let bounds = Bounds {
+            cpu: self.scalar("max-vcpu", max_vcpu, parse_vcpu),
+            pods: self.scalar("max-pods", max_pods, parse_number::<u64>),
+        };
         let kubelet_listen = match kubelet_listen {
             Some(text) => self.parse("kubelet-listen", &text, parse_socket)?,
             None => DEFAULT_KUBELET_LISTEN,
@@ -492,9 +513,17 @@ impl Resolver {
             name,
             zone,
             vswitch_ids,
+            bounds,
             kubelet_listen,
             node_ip,
         })
+    }
+
+    fn scalar<T>(&mut self, key: &str, value: Option<Value>, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+        match scalar_text(&value?) {
+            Some(text) => self.parse(key, &text, parse),
+            None => self.fail(key, "must be a number"),
+        }
     }
 
     fn distinct(&mut self, nodes: &[NodeConfig]) {

@@ -394,3 +394,42 @@ fn pods_outlast_an_outage_for_a_day_unless_told_otherwise() {
     let errors = toleration(&["--outage-toleration", "never"]).expect_err("no duration");
     assert!(errors.to_string().contains("24h, forever or off"), "{errors}");
 }
+
+#[test]
+fn zones_have_their_order_their_failover_and_their_bounds() {
+    let config = Config::resolve(typed(&MINIMAL), "").expect("valid");
+    assert_eq!(config.schedule_strategy, ScheduleStrategy::VSwitchOrdered);
+    assert!(config.zone_failover);
+    assert_eq!(config.nodes[0].bounds, Bounds::default());
+    let file = "
+region: cn-hangzhou
+security-group-id: sg-1
+cluster-id: c
+schedule-strategy: VSwitchRandom
+zone-failover: false
+max-vcpu: 500
+kubelet-listen: 10.0.0.1:10250
+nodes:
+  - {name: virtual-kubelet-cn-hangzhou-h, vswitch-ids: [vsw-1]}
+  - {name: virtual-kubelet-cn-hangzhou-i, vswitch-ids: [vsw-2], kubelet-listen: \"10.0.0.1:10251\", max-vcpu: 1.5, max-pods: 10}
+";
+    let config = Config::resolve(typed(&[]), file).expect("valid");
+    assert_eq!(config.schedule_strategy, ScheduleStrategy::VSwitchRandom);
+    assert!(!config.zone_failover);
+    let bounds: Vec<_> = config
+        .nodes
+        .iter()
+        .map(|n| (n.bounds.cpu.map(|cpu| cpu.0), n.bounds.pods))
+        .collect();
+    assert_eq!(bounds, [(Some(500_000), None), (Some(1_500), Some(10))]);
+    let wrong = [
+        MINIMAL.as_slice(),
+        &["--schedule-strategy", "random", "--max-pods", "many"],
+    ]
+    .concat();
+    let error = Config::resolve(typed(&wrong), "").expect_err("wrong").to_string();
+    assert!(
+        error.contains("VSwitchOrdered or VSwitchRandom") && error.contains("--max-pods"),
+        "{error}"
+    );
+}

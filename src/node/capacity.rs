@@ -43,32 +43,45 @@ pub struct Capacity {
     pub cpu: MilliCpu,
     /// vCPUs that this node's pods may request together.
     pub allocatable_cpu: MilliCpu,
+    /// Pods.
+    pub pods: u64,
 }
 
-/// What this node's pods with a living group request together, as the scheduler counts it.
+/// The most that a node offers, whatever the account may use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bounds {
+    /// vCPUs; none = no bound.
+    pub cpu: Option<MilliCpu>,
+    /// Pods; none = as many of the smallest groups as the vCPUs are enough for.
+    pub pods: Option<u64>,
+}
+
+/// What pods on virtual nodes request together, as the scheduler counts it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OwnUse {
-    /// CPU requests.
+    /// CPU requests of this node's pods that have a living group.
     pub cpu: MilliCpu,
+    /// CPU requests of pods on the other nodes of this process that have yet to get their groups: the account's use will grow by them.
+    pub promised_elsewhere: MilliCpu,
 }
 
 impl Default for Capacity {
     /// Before ECI has answered.
     fn default() -> Self {
-        Self {
-            cpu: ASSUMED_MAX_CPU,
-            allocatable_cpu: ASSUMED_MAX_CPU,
-        }
+        Self::from_usage(ASSUMED_MAX_CPU, MilliCpu(0), OwnUse::default(), Bounds::default())
     }
 }
 
 impl Capacity {
-    /// From the account's quota and use.
-    pub fn from_usage(max: MilliCpu, used: MilliCpu, own: OwnUse) -> Self {
-        let free = max.0.saturating_sub(used.0);
+    /// From the account's quota and use, and the settings.
+    pub fn from_usage(max: MilliCpu, used: MilliCpu, own: OwnUse, bounds: Bounds) -> Self {
+        let free = max.0.saturating_sub(used.0).saturating_sub(own.promised_elsewhere.0);
+        let cpu = bounds.cpu.map_or(max, |bound| bound.min(max));
+        let smallest = cpu.0 / SMALLEST_GROUP.0;
         Self {
-            cpu: max,
-            allocatable_cpu: MilliCpu(free.saturating_add(own.cpu.0).min(max.0)),
+            cpu,
+            allocatable_cpu: MilliCpu(free.saturating_add(own.cpu.0).min(cpu.0)),
+            pods: bounds.pods.unwrap_or(MAX_PODS).min(smallest),
         }
     }
 
@@ -82,14 +95,9 @@ impl Capacity {
         memory_of(self.allocatable_cpu)
     }
 
-    /// Pods: as many of the smallest groups as the quota allows.
-    pub fn pods(&self) -> u64 {
-        (self.cpu.0 / SMALLEST_GROUP.0).min(MAX_PODS)
-    }
-
     /// Temporary storage, all pods together.
     pub fn ephemeral_storage(&self) -> MiB {
-        MiB(self.pods() * STORAGE_PER_POD.0)
+        MiB(self.pods.saturating_mul(STORAGE_PER_POD.0))
     }
 }
 
@@ -113,6 +121,7 @@ pub struct CpuUsage {
 pub async fn follow_usage<Ask, Answer, E>(
     ask: Ask,
     own: impl Fn() -> OwnUse,
+    bounds: Bounds,
     capacity: watch::Sender<Capacity>,
     metrics: Metrics,
     shutdown: Shutdown,
@@ -121,13 +130,14 @@ pub async fn follow_usage<Ask, Answer, E>(
     Answer: Future<Output = Result<CpuUsage, E>>,
     E: std::error::Error + 'static,
 {
-    follow_usage_every(PERIOD, ask, own, capacity, metrics, shutdown).await;
+    follow_usage_every(PERIOD, ask, own, bounds, capacity, metrics, shutdown).await;
 }
 
 async fn follow_usage_every<Ask, Answer, E>(
     period: Duration,
     ask: Ask,
     own: impl Fn() -> OwnUse,
+    bounds: Bounds,
     capacity: watch::Sender<Capacity>,
     metrics: Metrics,
     shutdown: Shutdown,
@@ -149,7 +159,7 @@ async fn follow_usage_every<Ask, Answer, E>(
                     tracing::info!("the account's usage is known again");
                 }
                 failing = false;
-                let new = Capacity::from_usage(usage.max, usage.used, own());
+                let new = Capacity::from_usage(usage.max, usage.used, own(), bounds);
                 capacity.send_if_modified(|current| std::mem::replace(current, new) != new);
             }
             Err(error) => {
@@ -175,10 +185,38 @@ mod tests {
         MilliCpu(count * 1000)
     }
 
+    const fn own(count: u64) -> OwnUse {
+        OwnUse {
+            cpu: vcpu(count),
+            promised_elsewhere: MilliCpu(0),
+        }
+    }
+
+    #[test]
+    fn settings_bound_what_is_offered_and_what_other_nodes_promised_is_not_free() {
+        let bounds = Bounds {
+            cpu: Some(vcpu(100)),
+            pods: Some(50),
+        };
+        let capacity = Capacity::from_usage(vcpu(1000), vcpu(0), OwnUse::default(), bounds);
+        assert_eq!(
+            (capacity.cpu, capacity.allocatable_cpu, capacity.pods),
+            (vcpu(100), vcpu(100), 50)
+        );
+        let almost_full = Capacity::from_usage(vcpu(1000), vcpu(990), own(20), bounds);
+        assert_eq!(almost_full.allocatable_cpu, vcpu(30), "a quota that is smaller counts");
+        let elsewhere = OwnUse {
+            promised_elsewhere: vcpu(600),
+            ..own(20)
+        };
+        let shared = Capacity::from_usage(vcpu(1000), vcpu(20), elsewhere, Bounds::default());
+        assert_eq!(shared.allocatable_cpu, vcpu(400));
+    }
+
     #[test]
     fn what_the_scheduler_sees_as_free_is_what_the_account_has_free() {
         // 1000 vCPUs, 300 in use, 100 of them by pods of this node: 700 are free.
-        let capacity = Capacity::from_usage(vcpu(1000), vcpu(300), OwnUse { cpu: vcpu(100) });
+        let capacity = Capacity::from_usage(vcpu(1000), vcpu(300), own(100), Bounds::default());
         assert_eq!(capacity.cpu, vcpu(1000));
         assert_eq!(capacity.allocatable_cpu.0 - vcpu(100).0, vcpu(700).0);
         assert_eq!(capacity.allocatable_memory(), MiB(800 * 8 * 1024));
@@ -187,23 +225,26 @@ mod tests {
     #[test]
     fn nothing_is_offered_beyond_the_quota_nor_below_zero() {
         assert_eq!(
-            Capacity::from_usage(vcpu(10), vcpu(20), OwnUse::default()).allocatable_cpu,
+            Capacity::from_usage(vcpu(10), vcpu(20), OwnUse::default(), Bounds::default()).allocatable_cpu,
             vcpu(0)
         );
         assert_eq!(
-            Capacity::from_usage(vcpu(10), vcpu(0), OwnUse { cpu: vcpu(5) }).allocatable_cpu,
+            Capacity::from_usage(vcpu(10), vcpu(0), own(5), Bounds::default()).allocatable_cpu,
             vcpu(10)
         );
     }
 
     #[test]
     fn pods_follow_the_quota_up_to_a_believable_number() {
-        assert_eq!(Capacity::from_usage(vcpu(100), vcpu(0), OwnUse::default()).pods(), 400);
         assert_eq!(
-            Capacity::from_usage(vcpu(1_000_000), vcpu(0), OwnUse::default()).pods(),
+            Capacity::from_usage(vcpu(100), vcpu(0), OwnUse::default(), Bounds::default()).pods,
+            400
+        );
+        assert_eq!(
+            Capacity::from_usage(vcpu(1_000_000), vcpu(0), OwnUse::default(), Bounds::default()).pods,
             20_000
         );
-        let one = Capacity::from_usage(vcpu(1), vcpu(0), OwnUse::default());
+        let one = Capacity::from_usage(vcpu(1), vcpu(0), OwnUse::default(), Bounds::default());
         assert_eq!(one.ephemeral_storage(), MiB(4 * 30 * 1024));
     }
 
@@ -232,6 +273,7 @@ mod tests {
             Duration::from_millis(1),
             ask,
             OwnUse::default,
+            Bounds::default(),
             sender,
             metrics,
             shutdown.clone(),
@@ -249,7 +291,12 @@ mod tests {
 
     #[tokio::test]
     async fn the_same_answer_wakes_nobody() {
-        let (sender, mut receiver) = watch::channel(Capacity::from_usage(vcpu(5), vcpu(1), OwnUse::default()));
+        let (sender, mut receiver) = watch::channel(Capacity::from_usage(
+            vcpu(5),
+            vcpu(1),
+            OwnUse::default(),
+            Bounds::default(),
+        ));
         receiver.mark_unchanged();
         let shutdown = Shutdown::new();
         let asked = Mutex::new(0);
@@ -268,7 +315,16 @@ mod tests {
         };
         let metrics = Metrics::new().expect("registers");
         let period = Duration::from_millis(1);
-        follow_usage_every(period, ask, OwnUse::default, sender, metrics, shutdown.clone()).await;
+        follow_usage_every(
+            period,
+            ask,
+            OwnUse::default,
+            Bounds::default(),
+            sender,
+            metrics,
+            shutdown.clone(),
+        )
+        .await;
         assert!(!receiver.has_changed().unwrap_or(false));
     }
 }

@@ -26,7 +26,7 @@ use std::net::IpAddr;
 use k8s_openapi::api::core::v1::Taint;
 use tokio::sync::watch;
 
-pub use capacity::{Capacity, CpuUsage, OwnUse, follow_usage};
+pub use capacity::{Bounds, Capacity, CpuUsage, OwnUse, follow_usage};
 
 use crate::metrics::{Health, Metrics};
 use crate::shutdown::Shutdown;
@@ -62,6 +62,8 @@ pub struct CloudConditions {
     pub reachable: CloudCondition,
     /// Whether a list without any of our groups was received and not believed: condition `CloudListUntrusted`.
     pub list_untrusted: CloudCondition,
+    /// Whether the node's own zone has no stock: condition `OutOfStock`.
+    pub out_of_stock: CloudCondition,
 }
 
 /// One condition about the cloud.
@@ -89,14 +91,15 @@ impl CloudCondition {
 impl Default for CloudConditions {
     /// Before the first call.
     fn default() -> Self {
-        let unknown = || CloudCondition {
+        let unknown = |message: &str| CloudCondition {
             status: None,
             reason: "Starting".to_owned(),
-            message: "ECI was not asked yet".to_owned(),
+            message: message.to_owned(),
         };
         Self {
-            reachable: unknown(),
-            list_untrusted: unknown(),
+            reachable: unknown("ECI was not asked yet"),
+            list_untrusted: unknown("ECI was not asked yet"),
+            out_of_stock: unknown("no container group was created yet"),
         }
     }
 }

@@ -22,8 +22,13 @@ pub const TYPE_LABEL: (&str, &str) = ("type", "virtual-kubelet");
 pub const CLOUD_REACHABLE: &str = "CloudReachable";
 /// Condition: whether a list without any of our groups was received and is not believed.
 pub const CLOUD_LIST_UNTRUSTED: &str = "CloudListUntrusted";
+/// Condition: whether the node's own zone has no stock.
+pub const OUT_OF_STOCK: &str = "OutOfStock";
 /// Status of a condition that nothing is known of.
 const UNKNOWN: &str = "Unknown";
+
+/// Annotations of the node: cluster-autoscaler is not to look whether it could do without.
+const ANNOTATIONS: [(&str, &str); 1] = [("cluster-autoscaler.kubernetes.io/scale-down-disabled", "true")];
 
 /// Labels that NodeRestriction forbids to `system:node:<name>`: they lie in `kubernetes.io` outside its allow-list. They are
 /// written by identities that may, and left out after a refusal.
@@ -57,8 +62,10 @@ pub fn build_labels(settings: &NodeSettings, which: Labels) -> BTreeMap<String, 
         set(&format!("{prefix}kubernetes.io/arch"), "amd64");
     }
     set("kubernetes.io/hostname", &settings.name);
-    // Load balancers of the cloud cannot have a virtual node as a backend.
+    // There is no machine: load balancers cannot have it as a backend, and no route leads to it. The first is Kubernetes' label, the
+    // second that of Alibaba Cloud's controller manager.
     set("node.kubernetes.io/exclude-from-external-load-balancers", "true");
+    set("service.alibabacloud.com/exclude-node", "true");
     for prefix in ["topology.kubernetes.io", "failure-domain.beta.kubernetes.io"] {
         set(&format!("{prefix}/region"), &settings.region);
         if let Some(zone) = &settings.zone {
@@ -90,9 +97,15 @@ pub fn build_node(
         metadata: ObjectMeta {
             name: Some(settings.name.clone()),
             labels: Some(build_labels(settings, which)),
+            annotations: Some(
+                ANNOTATIONS
+                    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                    .into(),
+            ),
             ..ObjectMeta::default()
         },
         spec: Some(NodeSpec {
+            provider_id: Some(provider_id(settings)),
             taints: (!settings.taints.is_empty()).then(|| settings.taints.clone()),
             ..NodeSpec::default()
         }),
@@ -146,7 +159,7 @@ fn build_resources(cpu: MilliCpu, memory: MiB, capacity: &Capacity) -> BTreeMap<
         ),
         (
             "pods".to_owned(),
-            Quantity(scaled(capacity.pods(), 1000, &["", "k", "M", "G"])),
+            Quantity(scaled(capacity.pods, 1000, &["", "k", "M", "G"])),
         ),
     ])
 }
@@ -241,19 +254,41 @@ pub fn build_conditions(cloud: &CloudConditions) -> Vec<NodeCondition> {
         ),
         from_cloud(CLOUD_REACHABLE, &cloud.reachable),
         from_cloud(CLOUD_LIST_UNTRUSTED, &cloud.list_untrusted),
+        from_cloud(OUT_OF_STOCK, &cloud.out_of_stock),
     ]
 }
 
-/// A merge patch of the Node's labels, or `None` where they are right. Labels of others are not mentioned.
+/// In the form of Alibaba Cloud's instances, `<region>.<id>`, as its cluster-autoscaler stops at a node without one; no instance
+/// and no scaling group has an id like this, so nobody takes the node for theirs.
+fn provider_id(settings: &NodeSettings) -> String {
+    format!("{}.{}", settings.region, settings.name)
+}
+
+/// A merge patch of the Node's labels, annotations and provider id, or `None` where they are right. What others wrote is not
+/// mentioned; a provider id can be set once.
 pub fn metadata_patch(current: &Node, settings: &NodeSettings, which: Labels) -> Option<Value> {
-    let present = current.metadata.labels.as_ref();
-    let wanted = build_labels(settings, which);
-    let missing: Map<String, Value> = wanted
-        .into_iter()
-        .filter(|(key, value)| present.and_then(|labels| labels.get(key)) != Some(value))
-        .map(|(key, value)| (key, Value::String(value)))
-        .collect();
-    (!missing.is_empty()).then(|| json!({ "metadata": { "labels": missing } }))
+    let missing =
+        |present: Option<&BTreeMap<String, String>>, wanted: BTreeMap<String, String>| -> Map<String, Value> {
+            let differs = |(key, value): &(String, String)| present.and_then(|map| map.get(key)) != Some(value);
+            let wanted = wanted.into_iter().filter(differs);
+            wanted.map(|(key, value)| (key, Value::String(value))).collect()
+        };
+    let labels = missing(current.metadata.labels.as_ref(), build_labels(settings, which));
+    let annotations = ANNOTATIONS
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into();
+    let annotations = missing(current.metadata.annotations.as_ref(), annotations);
+    let known = current.spec.as_ref().and_then(|spec| spec.provider_id.as_deref());
+    let mut patch = Map::new();
+    for (name, map) in [("labels", labels), ("annotations", annotations)] {
+        if !map.is_empty() {
+            patch.entry("metadata").or_insert_with(|| json!({}))[name] = Value::Object(map);
+        }
+    }
+    if known.unwrap_or_default().is_empty() {
+        patch.insert("spec".to_owned(), json!({ "providerID": provider_id(settings) }));
+    }
+    (!patch.is_empty()).then_some(Value::Object(patch))
 }
 
 /// A strategic merge patch of the Node's status, or `None` where nothing differs and no heartbeat is due. Conditions are

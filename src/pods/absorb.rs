@@ -40,6 +40,9 @@ const LOOK_AT_FILES_AGAIN: Duration = Duration::from_secs(30);
 /// pod, or what it names, is gone. Should a group appear after all, nobody owns it, and it is deleted as such.
 const UNHEARD: SignedDuration = SignedDuration::from_secs(60);
 
+/// Reason of a refusal that has nothing to do with a zone.
+const QUOTA_EXCEEDED: &str = "QuotaExceeded";
+
 /// What an effect's result taught, for logs, metrics and Events.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Lesson {
@@ -57,6 +60,8 @@ pub enum Lesson {
         weakened: Vec<Weakened>,
         /// What may go wrong.
         warnings: Vec<Warning>,
+        /// Where it is, if that is another zone than the node's.
+        elsewhere: Option<Box<str>>,
     },
     /// The group of a create whose answer was lost is known now.
     Adopted {
@@ -91,6 +96,11 @@ pub enum Lesson {
     },
     /// There is a new `trouble`, or the same once more.
     Trouble,
+    /// There is no stock in this way to buy the group, and there is another one.
+    NoStock {
+        /// ECI's words, and where it was.
+        message: Box<str>,
+    },
     /// An effect failed and will be repeated.
     Failed {
         /// Which, in words.
@@ -138,6 +148,7 @@ fn absorb_create(record: &mut PodRecord, outcome: CreateOutcome, now: Timestamp,
             weakened,
             warnings,
             files,
+            elsewhere,
         }) => {
             record.has_group(id.clone(), attempt, now);
             bill::bought(record, &placed, asked);
@@ -157,6 +168,7 @@ fn absorb_create(record: &mut PodRecord, outcome: CreateOutcome, now: Timestamp,
                 asked,
                 weakened,
                 warnings,
+                elsewhere,
             };
         }
         CreateOutcome::Unneeded => return Lesson::Nothing,
@@ -182,12 +194,19 @@ fn absorb_create(record: &mut PodRecord, outcome: CreateOutcome, now: Timestamp,
         },
     };
     let trouble = Trouble::next(record.trouble.as_deref(), what, now, jitter);
-    if trouble.kind == TroubleKind::Cloud(ErrorClass::Stock) && record.desired.candidates > 1 {
-        next_attempt(record, attempt, trouble, now, jitter);
-    } else {
-        record.trouble = Some(Box::new(trouble));
+    let no_stock = trouble.kind == TroubleKind::Cloud(ErrorClass::Stock);
+    let everywhere = trouble.reason == QUOTA_EXCEEDED;
+    match record.after_refusal(attempt, everywhere).filter(|_| no_stock) {
+        Some(next) => {
+            let message = trouble.message.clone();
+            next_attempt(record, next, trouble, now, jitter);
+            Lesson::NoStock { message }
+        }
+        None => {
+            record.trouble = Some(Box::new(trouble));
+            Lesson::Trouble
+        }
     }
-    Lesson::Trouble
 }
 
 /// Waiting can help where only references are missing; a kubelet words it by whether volumes alone wait.
@@ -301,12 +320,11 @@ pub fn group_gone(record: &mut PodRecord, now: Timestamp, jitter: f64) {
         message: message.to_owned(),
     };
     let trouble = Trouble::next(None, what, now, jitter);
-    next_attempt(record, attempt, trouble, now, jitter);
+    next_attempt(record, attempt.saturating_add(1), trouble, now, jitter);
 }
 
-/// The next way to buy the group is the next attempt; after each round through all of them there is a pause.
-fn next_attempt(record: &mut PodRecord, attempt: u32, mut trouble: Trouble, now: Timestamp, jitter: f64) {
-    let next = attempt.saturating_add(1);
+/// The next way to buy the group is the attempt `next`; after each round through all of them there is a pause.
+fn next_attempt(record: &mut PodRecord, next: u32, mut trouble: Trouble, now: Timestamp, jitter: f64) {
     match record.rounds(next) {
         (round, true) => {
             let pause = trouble.kind.backoff(round.saturating_sub(1)).unwrap_or_default();

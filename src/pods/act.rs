@@ -13,7 +13,7 @@ use kube::api::{DeleteParams, EvictParams, Patch, PatchParams, Preconditions};
 use kube::{Api, Resource as _};
 use provider::annotations;
 use provider::error::ErrorClass;
-use provider::mapping::{self, LifeOptions, LiveFiles, Refs, Settings, Warning};
+use provider::mapping::{self, Candidate, LifeOptions, LiveFiles, Refs, Settings, Warning};
 use provider::request::{CreateContainerGroup, RestartPolicy};
 use provider::sizes::Size;
 use provider::status::{self, Phase, Previous};
@@ -36,6 +36,7 @@ use crate::pods::live::Source;
 use crate::pods::publish;
 use crate::pods::record::{Placed, PodRecord};
 use crate::pods::refs::RefsReader;
+use crate::pods::stock::Stock;
 use crate::pods::watch::{NodePod, WrittenPod};
 
 /// A token that ends sooner is worth a word where it is not renewed.
@@ -58,6 +59,8 @@ pub struct Effects {
     pub caps: Caps,
     /// Where records of cost are kept.
     pub recorder: Option<Recorder>,
+    /// Whether the node's zone has stock.
+    pub stock: Stock,
 }
 
 /// An effect that is ready to run and owns all it needs.
@@ -169,7 +172,7 @@ impl Effects {
                 placed: Box::new(Placed {
                     size: mapped.size,
                     request_id: created.request_id.into(),
-                    at: Whereabouts::of(&mapped.request),
+                    at: whereabouts(&mapped.request, &mapped.candidate),
                     spot: bill::spot_of(&mapped.request),
                 }),
                 asked: Size {
@@ -179,8 +182,18 @@ impl Effects {
                 weakened: mapped.weakened,
                 warnings,
                 files,
+                elsewhere: mapped
+                    .candidate
+                    .is_elsewhere
+                    .then(|| mapped.candidate.to_string().into()),
             }),
-            Err(error) => CreateOutcome::Cloud(error.into()),
+            Err(error) => {
+                let failure = located(error.into(), &mapped.candidate);
+                if failure.class == ErrorClass::Stock && !mapped.candidate.is_elsewhere {
+                    self.stock.missed(failure.reason, &failure.message);
+                }
+                CreateOutcome::Cloud(failure)
+            }
         }
     }
 
@@ -368,6 +381,23 @@ impl Effects {
             Err(error) => Err(chain(&error)),
         }
     }
+}
+
+/// Where the group is, as far as that was decided here. All vSwitches of another zone are in it, by the settings.
+fn whereabouts(request: &CreateContainerGroup, candidate: &Candidate) -> Whereabouts {
+    let mut at = Whereabouts::of(request);
+    if candidate.is_elsewhere {
+        at.zone_id.clone_from(&candidate.zone_id);
+    }
+    at
+}
+
+/// Says where there is no stock: it may be elsewhere.
+fn located(mut failure: Failure, candidate: &Candidate) -> Failure {
+    if failure.class == ErrorClass::Stock {
+        failure.message = format!("{} [{candidate}]", failure.message);
+    }
+    failure
 }
 
 /// When the first of the pod's tokens ends.

@@ -18,9 +18,9 @@ pub struct CloudState {
 
 impl CloudState {
     /// Reports to `conditions`; opens `listed` with the first trusted list.
-    pub fn new(conditions: watch::Sender<CloudConditions>, listed: Gate, figures: Figures) -> Self {
+    pub fn new(conditions: Arc<watch::Sender<CloudConditions>>, listed: Gate, figures: Figures) -> Self {
         Self {
-            conditions: Arc::new(conditions),
+            conditions,
             listed,
             figures,
         }

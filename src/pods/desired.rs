@@ -18,7 +18,8 @@ const DEFAULT_GRACE_SECONDS: u32 = 30;
 
 /// What Kubernetes wants of `pod`.
 pub fn of(pod: &NodePod, settings: &Settings) -> Desired {
-    let candidates = mapping::candidates(pod.annotations(), settings).len();
+    let candidates = mapping::candidates(pod.annotations(), pod.spec.ties(), settings);
+    let count = |n: usize| u16::try_from(n).unwrap_or(u16::MAX).max(1);
     let never = pod.spec.restart_policy.as_deref() == Some("Never");
     Desired {
         finished: matches!(pod.status.phase.as_str(), "Succeeded" | "Failed"),
@@ -30,7 +31,9 @@ pub fn of(pod: &NodePod, settings: &Settings) -> Desired {
         gone: false,
         may_fail: never && pod.owners().is_empty(),
         options: LifeOptions::of(pod.annotations()),
-        candidates: u16::try_from(candidates).unwrap_or(u16::MAX).max(1),
+        candidates: count(candidates.list.len()),
+        turns: count(candidates.turns),
+        places: count(candidates.places),
         spot: pod
             .annotation(annotations::SPOT_STRATEGY)
             .is_some_and(|strategy| strategy != "NoSpot"),

@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 
 use crate::chain::chain;
 use crate::clock;
+use crate::pods::absorb::why_not_started;
 use crate::pods::conditions::SPOT_TO_BE_RELEASED;
 use crate::pods::figures::Figures;
 use crate::pods::record::PodRecord;
@@ -34,6 +35,12 @@ pub const ROUNDED: &str = "AutoInstanceTypeMatch";
 
 /// Reason: a pod cannot be evicted now.
 pub const EVICTION_BLOCKED: &str = "EvictionBlocked";
+
+/// Reason: the group is in another zone than the node's, which has no stock.
+pub const OTHER_ZONE: &str = "CreatedInOtherZone";
+
+/// What becomes of a pod for which there is no stock in one place.
+const NEXT_WAY: &str = "the next way to buy the container group is tried";
 
 /// Reason: files of a running group were renewed.
 pub const FILES_RENEWED: &str = "FilesRenewed";
@@ -183,6 +190,54 @@ impl Notices {
         if self.is_first(&(&*record.facts.uid, &*trouble.reason)) {
             self.put(record, Weight::Warning, &trouble.reason, trouble.message.to_string());
         }
+    }
+
+    /// There is no stock in one way to buy the group, and the next is tried at once: the pod may run before its status could tell.
+    /// Said once for each way.
+    pub fn no_stock(&self, record: &PodRecord, message: &str) {
+        let Some(trouble) = &record.trouble else { return };
+        let uid = &*record.facts.uid;
+        // Its status needs no Event of its own then.
+        self.is_first(&(uid, &*trouble.reason));
+        if self.is_first(&(uid, NEXT_WAY, message)) {
+            self.put(
+                record,
+                Weight::Warning,
+                &trouble.reason,
+                format!("{message}; {NEXT_WAY}"),
+            );
+        }
+    }
+
+    /// The group got no resources after it had been accepted, and another one is made.
+    pub fn not_started(&self, record: &PodRecord) {
+        let Some(seen) = &record.observed else { return };
+        let (reason, message) = why_not_started(&seen.group);
+        let uid = &*record.facts.uid;
+        self.is_first(&(uid, reason));
+        let at = record.placed.as_ref().map(|placed| &placed.at);
+        let place = at.map_or("", |at| {
+            if at.zone_id.is_empty() {
+                &at.vswitch_id
+            } else {
+                &at.zone_id
+            }
+        });
+        let place = if place.is_empty() || message.contains(place) {
+            String::new()
+        } else {
+            format!(" [{place}]")
+        };
+        let note = format!("{message}{place}; {NEXT_WAY}");
+        if self.is_first(&(uid, &note)) {
+            self.put(record, Weight::Warning, reason, note);
+        }
+    }
+
+    /// The group is in another zone than the node.
+    pub fn elsewhere(&self, record: &PodRecord, place: &str) {
+        let note = format!("the node's own zone had no stock: the container group is created in {place}");
+        self.put(record, Weight::Normal, OTHER_ZONE, note);
     }
 
     /// Containers that cannot be started, in a kubelet's words; once for each container and reason.

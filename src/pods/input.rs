@@ -122,6 +122,8 @@ pub struct Created {
     pub warnings: Vec<Warning>,
     /// The files it was made with, if they are to be renewed while it runs.
     pub files: Option<FilesSent>,
+    /// Where it is, if that is another zone than the node's.
+    pub elsewhere: Option<Box<str>>,
 }
 
 /// How a search by tag ended.

@@ -41,6 +41,7 @@ pub mod record;
 pub mod refs;
 pub mod releases;
 mod running;
+pub mod stock;
 pub mod store;
 pub mod trouble;
 pub mod watch;
@@ -69,6 +70,7 @@ use crate::pods::poll::Poller;
 use crate::pods::reconcile::{Parallel, Reconciler};
 use crate::pods::refs::RefsReader;
 use crate::pods::releases::Releases;
+use crate::pods::stock::Stock;
 use crate::pods::store::Store;
 use crate::shutdown::Shutdown;
 
@@ -131,6 +133,7 @@ pub async fn run(settings: PodsSettings, connections: Connections, shutdown: Shu
     let ownership = tags::of_node(&settings.mapping.cluster_id, &node);
     let (inputs, inbox) = mpsc::channel(INPUTS);
     let (notices, write_events) = Notices::new(kube.clone(), &node, figures.clone(), shutdown.clone());
+    let conditions = Arc::new(conditions);
     let effects = Arc::new(Effects {
         kube: kube.clone(),
         eci: eci.clone(),
@@ -138,6 +141,7 @@ pub async fn run(settings: PodsSettings, connections: Connections, shutdown: Shu
         refs: RefsReader::new(kube.clone()),
         caps: caps.clone(),
         recorder: recorder.clone(),
+        stock: Stock::new(conditions.clone()),
     });
     let reconciler = Reconciler::new(
         store.clone(),

@@ -137,6 +137,7 @@ struct Kind {
     fail_fast: bool,
     may_fail: bool,
     candidates: u16,
+    turns: u16,
     deadline: Option<u16>,
     live: bool,
     never: bool,
@@ -153,17 +154,18 @@ fn kind() -> impl Strategy<Value = Kind> {
         any::<bool>(),
         any::<bool>(),
     );
-    (flags, 1u16..4, deadline).prop_map(
-        |((fail_fast, may_fail, live, never, kept), candidates, deadline)| Kind {
+    (flags, 1u16..4, 1u16..4, deadline).prop_map(|((fail_fast, may_fail, live, never, kept), ways, turns, deadline)| {
+        Kind {
             fail_fast,
             may_fail: may_fail && never,
-            candidates,
+            candidates: ways * turns,
+            turns,
             deadline,
             live,
             never,
             kept,
-        },
-    )
+        }
+    })
 }
 
 impl World {
@@ -196,6 +198,8 @@ impl World {
         let desired = Desired {
             may_fail: kind.may_fail,
             candidates: kind.candidates,
+            turns: kind.turns,
+            places: 1,
             options: LifeOptions {
                 fail_strategy: if kind.fail_fast {
                     FailStrategy::FailFast
@@ -346,6 +350,7 @@ impl World {
             Answer::Ok => {
                 make(self);
                 CreateOutcome::Created(Created {
+                    elsewhere: None,
                     id: Self::id(attempt),
                     placed: Box::default(),
                     asked: Size::default(),

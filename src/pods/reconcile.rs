@@ -13,6 +13,8 @@ use jiff::Timestamp;
 use kube::runtime::scheduler::{ScheduleRequest, scheduler};
 use kube::runtime::watcher;
 use provider::annotations;
+use provider::error::ErrorClass;
+use provider::group::GroupStatus;
 use provider::mapping::Settings;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -20,7 +22,9 @@ use tokio::time::Instant;
 use crate::clock;
 use crate::cost::recorder::Recorder;
 use crate::kubelet::archive::{KeptPod, LogKeeper};
-use crate::pods::absorb::{Lesson, absorb, absorb_ending, absorb_logs_kept, absorb_release, absorb_source_change};
+use crate::pods::absorb::{
+    Lesson, absorb, absorb_ending, absorb_logs_kept, absorb_release, absorb_source_change, why_not_started,
+};
 use crate::pods::act::Effects;
 use crate::pods::bill;
 use crate::pods::claims;
@@ -34,6 +38,7 @@ use crate::pods::live::LiveWatches;
 use crate::pods::publish;
 use crate::pods::record::{Files, GroupState, KeptLogs, PodRecord, Uid};
 use crate::pods::store::{Records, Store};
+use crate::pods::trouble::TroubleKind;
 use crate::pods::watch::NodePod;
 use crate::shutdown::Shutdown;
 
@@ -249,7 +254,10 @@ impl Reconciler {
     fn take(&mut self, input: Input, now: Timestamp, touched: &mut Vec<Uid>) {
         match input {
             Input::Pod(event) => self.take_pod_event(*event, now, touched),
-            Input::Observed(uids) => touched.extend(uids),
+            Input::Observed(uids) => {
+                self.learn_of_stock(&uids);
+                touched.extend(uids);
+            }
             Input::SourceChanged(source) => {
                 for uid in self.live.pods_of(&source) {
                     self.store.update(&uid, |record| absorb_source_change(record, now));
@@ -488,6 +496,27 @@ impl Reconciler {
         }
     }
 
+    /// What these groups tell of the stock of the node's own zone.
+    fn learn_of_stock(&self, uids: &[Uid]) {
+        let records = self.store.lock();
+        let seen = uids.iter().filter_map(|uid| records.get(uid));
+        for (record, seen) in seen.filter_map(|record| Some((record, record.observed.as_ref()?))) {
+            let zone = record.placed.as_ref().map(|placed| placed.at.zone_id.as_str());
+            // Once it was written where a group is, its news are about something else.
+            if zone.is_none_or(|zone| !zone.is_empty() && zone != self.settings.zone_id) {
+                continue;
+            }
+            match seen.group.status {
+                GroupStatus::ScheduleFailed => {
+                    let (reason, message) = why_not_started(&seen.group);
+                    self.effects.stock.missed(reason, message);
+                }
+                GroupStatus::Pending | GroupStatus::Running => self.effects.stock.found(),
+                _ => {}
+            }
+        }
+    }
+
     /// Whether `decision` must wait: no group is made while one of an earlier pod of that name may live. While pods are being
     /// listed, it is not known yet which are gone.
     fn must_wait(&self, records: &Records, record: &PodRecord, decision: &Decision) -> bool {
@@ -552,16 +581,25 @@ impl Reconciler {
                 asked,
                 weakened,
                 warnings,
+                elsewhere,
             } => {
                 tracing::info!(pod = %facts.name, namespace = %facts.namespace, uid = %uid, group = %id, "created the pod's container group");
                 self.figures.decision("create");
                 self.notices.created(record, size, asked, &weakened, &warnings);
+                if let Some(place) = elsewhere {
+                    self.notices.elsewhere(record, &place);
+                }
             }
             Lesson::Adopted { id } => {
                 tracing::info!(pod = %facts.name, namespace = %facts.namespace, uid = %uid, group = %id, "found the group of a create whose answer was lost");
                 self.figures.decision("adopt");
             }
-            Lesson::DeleteAccepted { force } => self.figures.decision(if force { "delete-force" } else { "delete" }),
+            Lesson::DeleteAccepted { force } => {
+                self.figures.decision(if force { "delete-force" } else { "delete" });
+                if record.is_replaced() {
+                    self.notices.not_started(record);
+                }
+            }
             Lesson::GroupGone => {
                 tracing::info!(pod = %facts.name, namespace = %facts.namespace, uid = %uid, "the pod's container group is gone");
             }
@@ -589,6 +627,10 @@ impl Reconciler {
                 if began_to_run {
                     self.figures.running(facts.created, now);
                 }
+            }
+            Lesson::NoStock { message } => {
+                self.figures.trouble(TroubleKind::Cloud(ErrorClass::Stock).label());
+                self.notices.no_stock(record, &message);
             }
             Lesson::Trouble => {
                 if let Some(trouble) = &record.trouble {

@@ -164,6 +164,10 @@ pub struct Desired {
     pub options: LifeOptions,
     /// In how many ways its group can be bought; none counts as one. The attempt's number says which is used.
     pub candidates: u16,
+    /// How many of them, in a row, differ in the vSwitch that ECI tries first alone; none counts as one.
+    pub turns: u16,
+    /// How many such rows differ in the place alone; none counts as one.
+    pub places: u16,
     /// Whether it asks for spot resources.
     pub spot: bool,
     /// `terminationGracePeriodSeconds`.
@@ -342,6 +346,17 @@ impl PodRecord {
     pub fn rounds(&self, attempt: u32) -> (u32, bool) {
         let ways = u32::from(self.desired.candidates.max(1));
         (attempt / ways, attempt.is_multiple_of(ways))
+    }
+
+    /// The attempt after one whose call was refused for want of stock: ECI has looked in all vSwitches of the call, so further turns of
+    /// them are left out, and with `everywhere` (the account's quota, say) other places, too. None = there is no other way, and as
+    /// nothing was created the same attempt is made again.
+    pub fn after_refusal(&self, attempt: u32, everywhere: bool) -> Option<u32> {
+        let places = if everywhere { self.desired.places.max(1) } else { 1 };
+        let skipped = u32::from(self.desired.turns.max(1)) * u32::from(places);
+        let others = u32::from(self.desired.candidates.max(1)) / skipped > 1;
+        let next = (attempt / skipped).saturating_add(1).saturating_mul(skipped);
+        (others || !attempt.is_multiple_of(skipped)).then_some(next)
     }
 
     /// Whether no other try is made for a pod without a group, and the reason its status gives: because it can never run here

@@ -176,6 +176,14 @@ impl Records {
         MilliCpu(placed.map(|r| r.requested.0).sum())
     }
 
+    /// CPU requested by the pods that have yet to get their group, as the scheduler counts.
+    pub fn requested_by_waiting(&self) -> MilliCpu {
+        let waits = |group: &GroupState| matches!(group, GroupState::Absent { .. } | GroupState::Accepted { .. });
+        let ends = |r: &PodRecord| r.desired.finished || r.desired.gone || r.desired.deletion.is_some();
+        let waiting = self.by_uid.values().filter(|r| waits(&r.group) && !ends(r));
+        MilliCpu(waiting.map(|r| r.requested.0).sum())
+    }
+
     /// Ids of the groups whose state may change soon, and of those whose deletion was accepted. A group that was slow to change for long (an image of an hour's
     /// pull) is left to the question for changes, so that many of them do not eat the call limit.
     pub fn ids_in_motion(&self, now: Timestamp) -> (Vec<Arc<str>>, Vec<Arc<str>>) {

@@ -11,12 +11,13 @@ use std::time::Duration;
 
 use futures::{Stream, StreamExt as _};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{PodStatus, Toleration};
+use k8s_openapi::api::core::v1::{Affinity, PodStatus, Toleration, TopologySpreadConstraint};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
 use kube::Api;
 use kube::core::NamespaceResourceScope;
 use kube::runtime::utils::Backoff;
 use kube::runtime::{WatchStreamExt as _, watcher};
+use provider::mapping::Ties;
 use provider::status;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -108,6 +109,43 @@ pub struct SpecView {
     pub tolerations: Vec<Toleration>,
     /// Readiness gates.
     pub readiness_gates: Vec<ReadinessGateView>,
+    /// Labels that its node must have.
+    node_selector: BTreeMap<String, String>,
+    /// Nodes that it must have, or likes.
+    affinity: Option<Affinity>,
+    /// How it is spread.
+    topology_spread_constraints: Vec<TopologySpreadConstraint>,
+    /// Volumes, as far as they may be storage.
+    volumes: Vec<VolumeView>,
+}
+
+impl SpecView {
+    /// What may tie the pod to a zone.
+    pub fn ties(&self) -> Ties<'_> {
+        Ties {
+            node_selector: &self.node_selector,
+            affinity: self.affinity.as_ref(),
+            spread: &self.topology_spread_constraints,
+            has_storage: self.volumes.iter().any(VolumeView::is_storage),
+        }
+    }
+}
+
+/// What is read of a volume.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct VolumeView {
+    persistent_volume_claim: Option<Present>,
+    ephemeral: Option<Present>,
+    csi: Option<Present>,
+    flex_volume: Option<Present>,
+}
+
+impl VolumeView {
+    fn is_storage(&self) -> bool {
+        let kinds = [self.persistent_volume_claim, self.ephemeral, self.csi, self.flex_volume];
+        kinds.iter().any(Option::is_some)
+    }
 }
 
 /// What is read of a container.

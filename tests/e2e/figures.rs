@@ -3,14 +3,11 @@
 //! mock-eci's containers use what steering tells them. Samples are taken every 15 s and metrics-server needs two of them, so that
 //! each change is seen half a minute later.
 
-use std::path::PathBuf;
-use std::process::Stdio;
-
 use serde_json::{Value, json};
-use tokio::process::{Child, Command};
 
 use crate::cluster::{AGENT_IP, Cluster, NODE};
-use crate::kubectl::{create, kubectl, run};
+use crate::kubectl::{kubectl, run};
+use crate::many_nodes::ManyNodes;
 use crate::namespace::{CONTAINER, Namespace, pod, template_spec};
 
 /// Has a group's container use so much from now on.
@@ -140,94 +137,6 @@ async fn an_autoscaler_follows_the_load() {
 /// Nodes of one more agent.
 const TWO: [(&str, u16); 2] = [("virtual-kubelet-two-a", 10_251), ("virtual-kubelet-two-b", 10_252)];
 
-/// An agent that serves two nodes, under the rights that `manifests/base/agent-rbac.yaml` gives it.
-struct TwoNodes {
-    #[expect(dead_code, reason = "killed when it is dropped")]
-    process: Child,
-    log: PathBuf,
-}
-
-impl TwoNodes {
-    async fn start(cluster: &Cluster, namespace: &Namespace<'_>) -> Self {
-        let users: Vec<String> = TWO.iter().map(|(name, _)| format!("system:node:{name}")).collect();
-        let rules = json!([
-            { "apiGroups": [""], "resources": ["users"], "verbs": ["impersonate"], "resourceNames": users },
-            { "apiGroups": [""], "resources": ["groups"], "verbs": ["impersonate"], "resourceNames": ["system:nodes"] },
-        ]);
-        let role = json!({ "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": { "name": "two-nodes" }, "rules": rules });
-        let binding = json!({
-            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": { "name": "two-nodes" },
-            "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "two-nodes" },
-            "subjects": [{ "kind": "ServiceAccount", "name": "default", "namespace": namespace.name }],
-        });
-        Self::forget().await;
-        create(&role).await;
-        create(&binding).await;
-        let token = namespace.kubectl(&["create", "token", "default"]).await.ok();
-
-        let directory = cluster.file("two-nodes");
-        let _ = std::fs::remove_dir_all(&directory);
-        std::fs::create_dir(&directory).expect("a directory");
-        let file = |name: &str| directory.join(name);
-        let path = |path: PathBuf| path.display().to_string();
-        let kubeconfig = json!({
-            "apiVersion": "v1", "kind": "Config", "current-context": "c",
-            "clusters": [{ "name": "c", "cluster": {
-                "server": "https://172.31.0.1:6443", "certificate-authority": path(cluster.file("pki/ca.crt")),
-            } }],
-            "users": [{ "name": "u", "user": { "token": token.trim() } }],
-            "contexts": [{ "name": "c", "context": { "cluster": "c", "user": "u" } }],
-        });
-        let nodes: Vec<Value> = TWO
-            .iter()
-            .map(|(name, port)| {
-                let listen = format!("{AGENT_IP}:{port}");
-                json!({ "name": name, "zone": "cn-hangzhou-h", "vswitch-ids": ["vsw-1"], "kubelet-listen": listen })
-            })
-            .collect();
-        // Its taint keeps the pods of other tests away.
-        let settings = json!({
-            "nodes": nodes, "kubeconfig": path(file("kubeconfig")), "impersonate-node": true, "cluster-id": "testbed",
-            "eci-endpoint": cluster.cloud.url(), "region": "cn-hangzhou", "security-group-id": "sg-1",
-            "metrics-listen": "127.0.0.1:10265", "client-ca-file": path(cluster.file("pki/ca.crt")),
-            "tls-cert-file": path(cluster.file("pki/agent-serving.crt")),
-            "tls-private-key-file": path(cluster.file("pki/agent-serving.key")),
-        });
-        std::fs::write(file("kubeconfig"), kubeconfig.to_string()).expect("written");
-        std::fs::write(file("config"), settings.to_string()).expect("written");
-        let command = std::fs::read_to_string(format!("/proc/{}/cmdline", cluster.pid("agent"))).expect("the agent's");
-        let program = command.split('\0').next().expect("a program");
-        let log = file("log");
-        let output = std::fs::File::create(&log).expect("a log");
-        let process = Command::new(program)
-            .args(["run", "--config", &path(file("config"))])
-            .stdin(Stdio::null())
-            .stdout(output.try_clone().expect("a descriptor"))
-            .stderr(output)
-            .kill_on_drop(true)
-            .spawn()
-            .expect("the agent starts");
-        Self { process, log }
-    }
-
-    /// What is left of it in the cluster.
-    async fn forget() {
-        let mut all = vec!["delete", "--ignore-not-found", "--wait=false"];
-        let nodes = TWO.map(|(name, _)| format!("node/{name}"));
-        all.extend(nodes.iter().map(String::as_str));
-        all.extend(["clusterrole/two-nodes", "clusterrolebinding/two-nodes"]);
-        kubectl(&all).await.ok();
-    }
-}
-
-impl Drop for TwoNodes {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            crate::cluster::say(&std::fs::read_to_string(&self.log).unwrap_or_default());
-        }
-    }
-}
-
 /// What a node's kubelet API says, by way of the API server.
 async fn ask(node: &str, path: &str) -> String {
     kubectl(&["get", "--raw", &format!("/api/v1/nodes/{node}/proxy/{path}")])
@@ -258,7 +167,17 @@ fn value_of(metrics: &str, name: &str) -> f64 {
 async fn two_nodes_of_one_process_are_two_nodes() {
     let cluster = Cluster::shared().await;
     let namespace = Namespace::new(&cluster, "two-nodes").await;
-    let agent = TwoNodes::start(&cluster, &namespace).await;
+    let nodes = TWO.map(|(name, port)| {
+        let listen = format!("{AGENT_IP}:{port}");
+        json!({ "name": name, "zone": "cn-hangzhou-h", "vswitch-ids": ["vsw-1"], "kubelet-listen": listen })
+    });
+    let agent = ManyNodes::start(
+        &cluster,
+        &namespace,
+        &nodes,
+        json!({ "metrics-listen": "127.0.0.1:10265" }),
+    )
+    .await;
     // Registered, renewed and kept by their own identities: NodeRestriction lets no node write another's Node or Lease.
     for (name, port) in TWO {
         let node = cluster
@@ -345,6 +264,5 @@ async fn two_nodes_of_one_process_are_two_nodes() {
     namespace.gone("second").await;
     // Nobody else would delete them.
     namespace.no_groups().await;
-    drop(agent);
-    TwoNodes::forget().await;
+    agent.end().await;
 }

@@ -52,6 +52,8 @@ pub struct Deviations {
     pub cap: Cap,
     /// Whether [`Sim::burst`] will be called.
     pub burst: bool,
+    /// Zones and vSwitches of the node, as a change of the usual ones.
+    pub zones: fn(&mut Settings),
 }
 
 impl Deviations {
@@ -80,6 +82,7 @@ impl Default for Deviations {
             streaming_lists: false,
             cap: Cap::default(),
             burst: false,
+            zones: |_| {},
         }
     }
 }
@@ -217,6 +220,13 @@ impl Sim {
         self.eci().create_container_group(&request).await.expect("created").id
     }
 
+    /// Settings of the mapping.
+    fn mapping(&self) -> Arc<Settings> {
+        let mut settings = mapping();
+        (self.deviations.zones)(&mut settings);
+        Arc::new(settings)
+    }
+
     /// Starts an agent.
     pub fn agent(&self) -> Agent {
         self.agent_that(None)
@@ -240,7 +250,7 @@ impl Sim {
         let (caps, metrics) = (self.caps(), Metrics::new().expect("registers"));
         let (conditions_in, conditions) = watch::channel(CloudConditions::default());
         let settings = PodsSettings {
-            mapping: mapping(),
+            mapping: self.mapping(),
             // As `agent.rs` has it for documented limits: 80 % of 10,000 a minute.
             poll_calls_per_second: self.deviations.documented_limits.then_some(8_000.0 / 60.0),
             patience: self.deviations.patience,
@@ -278,7 +288,7 @@ impl Sim {
             nodes: vec![NODE.to_owned()],
             taints: vec![taint()],
             outage_toleration: OutageToleration::Off,
-            mapping: mapping(),
+            mapping: self.mapping(),
             streaming_lists: self.deviations.streaming_lists,
         };
         change(&mut settings);
@@ -362,9 +372,9 @@ impl Sim {
     }
 }
 
-/// Settings of the mapping.
-fn mapping() -> Arc<Settings> {
-    Arc::new(Settings {
+/// The usual settings of the mapping.
+fn mapping() -> Settings {
+    Settings {
         node_name: NODE.to_owned(),
         node_ip: "10.0.0.1".to_owned(),
         region_id: "cn-hangzhou".to_owned(),
@@ -376,7 +386,7 @@ fn mapping() -> Arc<Settings> {
         kubernetes_service: ("10.96.0.1".to_owned(), 443),
         prices: PriceList::CNY,
         ..Settings::default()
-    })
+    }
 }
 
 /// By which the node keeps pods off.

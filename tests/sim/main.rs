@@ -26,3 +26,4 @@ mod restart;
 mod rights;
 mod steering;
 mod wires;
+mod zones;

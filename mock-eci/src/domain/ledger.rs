@@ -43,6 +43,8 @@ pub struct Entry {
     pub id: GroupId,
     /// Its name.
     pub name: String,
+    /// Its zone.
+    pub zone_id: Box<str>,
     /// Its tags.
     pub tags: Vec<(String, String)>,
     /// The rounded size, which is billed.
@@ -198,6 +200,7 @@ impl Ledger {
         Bill {
             container_group_id: entry.id.clone(),
             container_group_name: entry.name.clone(),
+            zone_id: entry.zone_id.clone(),
             tags: entry.tags.iter().cloned().collect(),
             cpu: entry.size.milli_cpu as f64 / 1000.0,
             memory: entry.size.memory_mib as f64 / 1024.0,
@@ -281,6 +284,8 @@ pub struct Bill {
     pub container_group_id: GroupId,
     /// Its name.
     pub container_group_name: String,
+    /// Its zone.
+    pub zone_id: Box<str>,
     /// Its tags.
     pub tags: std::collections::BTreeMap<String, String>,
     /// vCPU billed at the end, or now.

@@ -198,6 +198,7 @@ impl State {
         self.ledger.open(Entry {
             id: id.clone(),
             name: spec.name.clone(),
+            zone_id: spec.zone_id.as_str().into(),
             tags: spec.tags.clone(),
             size: spec.size,
             past_sizes: Vec::new(),

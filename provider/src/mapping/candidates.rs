@@ -1,17 +1,24 @@
 //! The ways to buy one pod's group, in the order in which they are tried.
 //!
 //! ECI itself looks through the vSwitches of a call (in order, or at random), so a candidate has all of them, up to the ten
-//! that a call takes. What a call cannot carry is a choice of sizes, or of spot and pay-as-you-go: each is a candidate of its
-//! own. Nothing here remembers what was tried; a caller keeps an index and asks [`super::map_candidate`] for it.
+//! that a call takes. What a call cannot carry is a choice of sizes, of spot and pay-as-you-go, or of zones that are not the
+//! node's own: each is a candidate of its own. And a call that is accepted is bound to the vSwitch that ECI chose, though the
+//! group may get no resources there: so each candidate has turns, which begin with one vSwitch after the other.
+//!
+//! Nothing here remembers what was tried; a caller keeps an index and asks [`super::map_candidate`] for it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use super::annotated::{Annotated, field, split};
+use super::options::LifeOptions;
 use super::quantity;
 use super::rejection::Findings;
+use super::zones::Ties;
 use super::{Settings, annotations as ours};
+use crate::request::ScheduleStrategy;
 use crate::sizes::{self, Size};
 
 /// vSwitches that one call takes.
@@ -24,6 +31,14 @@ const MAX_SPECS: usize = 5;
 pub struct Candidate {
     /// The vSwitches, in order of preference; empty = the account's default one.
     pub vswitch_ids: Vec<String>,
+    /// In which order ECI tries them.
+    pub schedule_strategy: ScheduleStrategy,
+    /// Their zone; empty = not known.
+    pub zone_id: String,
+    /// Whether that is another zone than the node's.
+    pub is_elsewhere: bool,
+    /// Which turn of the same vSwitches it is, from 0.
+    pub turn: usize,
     /// What size is bought.
     pub spec: Spec,
     /// Whether it is a spot group.
@@ -43,42 +58,153 @@ pub enum Spec {
     InstanceType(String),
 }
 
-/// The candidates of a pod with these annotations, never none: for each size in the pod's order, and for each ten
-/// vSwitches, a spot group if the pod asks for one; then the same again as pay-as-you-go, if it may fall back.
+impl fmt::Display for Candidate {
+    /// Where it is, for people.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let vswitches = self.vswitch_ids.join(", ");
+        match (self.zone_id.as_str(), vswitches.as_str()) {
+            ("", "") => f.write_str("the account's default vSwitch"),
+            ("", vswitches) => f.write_str(vswitches),
+            (zone, "") => write!(f, "zone {zone}"),
+            (zone, vswitches) => write!(f, "zone {zone} ({vswitches})"),
+        }
+    }
+}
+
+/// All ways to buy a pod's group, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidates {
+    /// One by one, never none. Those that differ in their turn alone follow each other, and there are as many turns of each.
+    pub list: Vec<Candidate>,
+    /// How many turns each has: after a call that was refused, all of its vSwitches were tried, and what is left of its turns is
+    /// of no use; after a group that got no resources, the next turn is the next one to try.
+    pub turns: usize,
+    /// In how many places (calls to vSwitches of one zone) each size is tried, one after the other: what has nothing to do with a
+    /// place, such as the account's quota, need not be asked of each.
+    pub places: usize,
+}
+
+/// The candidates of a pod with these annotations and ties: for each size in the pod's order, for each ten vSwitches of the node and
+/// then for each other zone that the pod may run in, a spot group if the pod asks for one; then the same again as pay-as-you-go,
+/// if it may fall back.
 ///
-/// Depends on annotations and settings alone, so that a count of them stays true for a pod's life. Values that are wrong
+/// Depends on what does not change in a pod's life, and on settings, so that a count of them stays true. Values that are wrong
 /// are left out here, and refused by [`super::map`].
-pub fn candidates(annotations: &BTreeMap<String, String>, settings: &Settings) -> Vec<Candidate> {
-    read(Annotated(annotations), settings, &mut Findings::default())
+pub fn candidates(annotations: &BTreeMap<String, String>, ties: Ties<'_>, settings: &Settings) -> Candidates {
+    read(Annotated(annotations), ties, settings, &mut Findings::default())
 }
 
 /// As [`candidates`], and says what is wrong.
-pub(super) fn read(annotated: Annotated<'_>, settings: &Settings, findings: &mut Findings) -> Vec<Candidate> {
-    let own = annotated.list(ours::VSWITCH);
-    let vswitch_ids = if own.is_empty() { &settings.vswitch_ids } else { &own };
-    let calls: Vec<Vec<String>> = match vswitch_ids.chunks(VSWITCHES_PER_CALL).map(<[_]>::to_vec).collect() {
-        none if Vec::is_empty(&none) => vec![Vec::new()],
-        calls => calls,
-    };
+pub(super) fn read(
+    annotated: Annotated<'_>,
+    ties: Ties<'_>,
+    settings: &Settings,
+    findings: &mut Findings,
+) -> Candidates {
+    let places = places(annotated, ties, settings);
+    let turns = places.iter().map(Place::turns).max().unwrap_or(1);
     let specs = specs(annotated, findings);
     let spot = super::placement::is_spot(annotated);
     let may_fall_back = spot && annotated.flag(ours::SPOT_FALLBACK, findings) == Some(true);
 
-    let mut all = Vec::new();
+    let mut list = Vec::new();
     for (spot, spot_degraded) in [(spot, false), (false, true)] {
         if spot_degraded && !may_fall_back {
             continue;
         }
         for spec in &specs {
-            all.extend(calls.iter().map(|vswitch_ids| Candidate {
-                vswitch_ids: vswitch_ids.clone(),
-                spec: spec.clone(),
-                spot,
-                spot_degraded,
-            }));
+            for place in &places {
+                list.extend((0..turns).map(|turn| {
+                    let (vswitch_ids, schedule_strategy) = place.turn(turn);
+                    Candidate {
+                        vswitch_ids,
+                        schedule_strategy,
+                        zone_id: place.zone_id.to_owned(),
+                        is_elsewhere: place.is_elsewhere,
+                        turn,
+                        spec: spec.clone(),
+                        spot,
+                        spot_degraded,
+                    }
+                }));
+            }
         }
     }
-    all
+    Candidates {
+        list,
+        turns,
+        places: places.len(),
+    }
+}
+
+/// vSwitches that go into one call.
+struct Place {
+    vswitch_ids: Vec<String>,
+    strategy: ScheduleStrategy,
+    /// Empty = not known.
+    zone_id: String,
+    is_elsewhere: bool,
+}
+
+impl Place {
+    /// How many calls it takes to begin with each vSwitch once.
+    fn turns(&self) -> usize {
+        match (self.vswitch_ids.len(), self.strategy) {
+            (0 | 1, _) => 1,
+            (several, ScheduleStrategy::VSwitchOrdered) => several,
+            // Chance may find the same one again and again: after the first time it is one after the other.
+            (several, ScheduleStrategy::VSwitchRandom) => several + 1,
+        }
+    }
+
+    fn turn(&self, turn: usize) -> (Vec<String>, ScheduleStrategy) {
+        let turns = self.turns();
+        let turn = turn % turns;
+        let by_chance = self.strategy == ScheduleStrategy::VSwitchRandom && turns > 1;
+        let mut vswitch_ids = self.vswitch_ids.clone();
+        match (by_chance, turn) {
+            (true, 0) => (vswitch_ids, ScheduleStrategy::VSwitchRandom),
+            (_, turn) => {
+                vswitch_ids.rotate_left(turn - usize::from(by_chance));
+                (vswitch_ids, ScheduleStrategy::VSwitchOrdered)
+            }
+        }
+    }
+}
+
+/// Where the pod's group may be, call by call: in vSwitches of its own, else in its node's and then in those of other zones.
+fn places(annotated: Annotated<'_>, ties: Ties<'_>, settings: &Settings) -> Vec<Place> {
+    let strategy = LifeOptions::of(annotated.0)
+        .schedule_strategy
+        .unwrap_or(settings.schedule_strategy);
+    let of = |ids: &[String], zone_id: &str, is_elsewhere: bool| -> Vec<Place> {
+        let calls = ids.chunks(VSWITCHES_PER_CALL);
+        let place = |ids: &[String]| Place {
+            vswitch_ids: ids.to_vec(),
+            strategy,
+            zone_id: zone_id.to_owned(),
+            is_elsewhere,
+        };
+        calls.map(place).collect()
+    };
+    let own = annotated.list(ours::VSWITCH);
+    if !own.is_empty() {
+        // Their zones are the pod's own choice, and not known here.
+        return of(&own, "", false);
+    }
+    let mut places = of(&settings.vswitch_ids, &settings.zone_id, false);
+    if places.is_empty() {
+        places.push(Place {
+            vswitch_ids: Vec::new(),
+            strategy,
+            zone_id: settings.zone_id.clone(),
+            is_elsewhere: false,
+        });
+    }
+    for zone in settings.other_zones.iter().filter(|zone| ties.allow(zone)) {
+        places.extend(of(&zone.vswitch_ids, &zone.zone_id, true));
+    }
+    places
 }
 
 /// What `eci-use-specs`, or its older form for a single type, names; else what the containers ask for.
@@ -135,6 +261,7 @@ fn spec(text: &str) -> Option<Spec> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::zones::OtherZone;
     use super::*;
     use crate::units::{MiB, MilliCpu};
 
@@ -149,14 +276,74 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_plain_pod_has_one_with_all_vswitches() {
-        for vswitches in [0, 1, 10] {
-            let all = candidates(&BTreeMap::new(), &node(vswitches));
-            assert_eq!(all.len(), 1);
-            assert_eq!(all[0].vswitch_ids, node(vswitches).vswitch_ids);
-            assert_eq!((&all[0].spec, all[0].spot), (&Spec::Containers, false));
+    fn of(annotations: &BTreeMap<String, String>, settings: &Settings) -> Candidates {
+        candidates(annotations, Ties::default(), settings)
+    }
+
+    fn vswitches(all: &Candidates) -> Vec<String> {
+        all.list.iter().map(|c| c.vswitch_ids.join(" ")).collect()
+    }
+
+    /// A node of zone `a`, in a process that serves zone `b` too.
+    fn one_of_two_zones() -> Settings {
+        Settings {
+            zone_id: "a".to_owned(),
+            other_zones: vec![OtherZone {
+                zone_id: "b".to_owned(),
+                node_name: "node-b".to_owned(),
+                vswitch_ids: vec!["vsw-b".to_owned()],
+            }],
+            ..node(1)
         }
+    }
+
+    #[test]
+    fn a_plain_pod_has_one_with_all_vswitches_and_a_turn_for_each() {
+        for (count, turns) in [(0, 1), (1, 1), (10, 10)] {
+            let all = of(&BTreeMap::new(), &node(count));
+            assert_eq!((all.list.len(), all.turns), (turns, turns));
+            assert_eq!(all.list[0].vswitch_ids, node(count).vswitch_ids);
+            assert_eq!((&all.list[0].spec, all.list[0].spot), (&Spec::Containers, false));
+        }
+        let all = of(&BTreeMap::new(), &node(3));
+        assert_eq!(
+            vswitches(&all),
+            ["vsw-0 vsw-1 vsw-2", "vsw-1 vsw-2 vsw-0", "vsw-2 vsw-0 vsw-1"]
+        );
+    }
+
+    #[test]
+    fn chance_decides_once_and_then_it_is_one_after_the_other() {
+        let random = annotated(&[(ours::SCHEDULE_STRATEGY, "VSwitchRandom")]);
+        let by_setting = Settings {
+            schedule_strategy: ScheduleStrategy::VSwitchRandom,
+            ..node(2)
+        };
+        let ordered = annotated(&[(ours::SCHEDULE_STRATEGY, "VSwitchOrdered")]);
+        for all in [of(&random, &node(2)), of(&BTreeMap::new(), &by_setting)] {
+            assert_eq!(vswitches(&all), ["vsw-0 vsw-1", "vsw-0 vsw-1", "vsw-1 vsw-0"]);
+            let strategies: Vec<&str> = all.list.iter().map(|c| c.schedule_strategy.as_str()).collect();
+            assert_eq!(strategies, ["VSwitchRandom", "VSwitchOrdered", "VSwitchOrdered"]);
+        }
+        assert_eq!(of(&ordered, &by_setting).turns, 2, "the pod's word counts");
+        assert_eq!(of(&random, &node(1)).turns, 1);
+    }
+
+    #[test]
+    fn other_zones_come_after_the_node_s_own_and_before_the_next_size() {
+        let sizes = annotated(&[(ours::USE_SPECS, "2-4Gi,4-8Gi")]);
+        let all = of(&sizes, &one_of_two_zones());
+        let seen: Vec<_> = all.list.iter().map(|c| (c.zone_id.as_str(), c.is_elsewhere)).collect();
+        assert_eq!(seen, [("a", false), ("b", true), ("a", false), ("b", true)]);
+        assert_eq!(all.list[1].to_string(), "zone b (vsw-b)");
+        let own = annotated(&[(ours::VSWITCH, "vsw-own")]);
+        assert_eq!(vswitches(&of(&own, &one_of_two_zones())), ["vsw-own"]);
+        let selector = BTreeMap::from([("topology.kubernetes.io/zone".to_owned(), "a".to_owned())]);
+        let tied = Ties {
+            node_selector: &selector,
+            ..Ties::default()
+        };
+        assert_eq!(candidates(&BTreeMap::new(), tied, &one_of_two_zones()).list.len(), 1);
     }
 
     #[test]
@@ -171,8 +358,8 @@ mod tests {
             memory: MiB(4096),
         });
         let kind = Spec::InstanceType("ecs.c6.xlarge".to_owned());
-        let all = candidates(&annotations, &node(2));
-        let seen: Vec<_> = all.iter().map(|c| (&c.spec, c.spot, c.spot_degraded)).collect();
+        let all = of(&annotations, &node(1));
+        let seen: Vec<_> = all.list.iter().map(|c| (&c.spec, c.spot, c.spot_degraded)).collect();
         assert_eq!(
             seen,
             [
@@ -186,9 +373,10 @@ mod tests {
 
     #[test]
     fn more_vswitches_than_a_call_takes_are_tried_ten_by_ten() {
-        let all = candidates(&BTreeMap::new(), &node(11));
-        let counts: Vec<_> = all.iter().map(|c| c.vswitch_ids.len()).collect();
-        assert_eq!(counts, [10, 1]);
+        let all = of(&BTreeMap::new(), &node(11));
+        let counts: Vec<_> = all.list.iter().map(|c| c.vswitch_ids.len()).collect();
+        assert_eq!((all.turns, counts.len()), (10, 20));
+        assert!(counts[..10].iter().all(|n| *n == 10) && counts[10..].iter().all(|n| *n == 1));
     }
 
     #[test]
@@ -217,6 +405,6 @@ mod tests {
     #[test]
     fn without_spot_there_is_nothing_to_fall_back_from() {
         let annotations = annotated(&[(ours::SPOT_FALLBACK, "true")]);
-        assert_eq!(candidates(&annotations, &node(1)).len(), 1);
+        assert_eq!(of(&annotations, &node(1)).list.len(), 1);
     }
 }

@@ -31,19 +31,21 @@ mod services;
 mod sidecars;
 mod storage;
 mod volumes;
+pub mod zones;
 
 use k8s_openapi::api::core::v1::Pod;
 
-pub use self::candidates::{Candidate, Spec, candidates};
+pub use self::candidates::{Candidate, Candidates, Spec, candidates};
 pub use self::live::{LiveFiles, live_files};
 pub use self::options::{FailStrategy, LIFE_ANNOTATIONS, LifeOptions, SpotRelease};
 use self::pod::Context;
 pub use self::references::{Ref, References, Refs, TokenRef, references};
 pub use self::rejection::{Rejection, RejectionKind, Rejections, Warning, Weakened};
 pub use self::services::{ServiceLink, ServicePort};
+pub use self::zones::{OtherZone, Ties};
 use crate::annotations;
 use crate::pricing::PriceList;
-use crate::request::CreateContainerGroup;
+use crate::request::{CreateContainerGroup, ScheduleStrategy};
 use crate::sizes::Size;
 use crate::units::{MiB, MilliCpu};
 
@@ -58,6 +60,10 @@ pub struct Settings {
     pub region_id: String,
     /// vSwitches in order of preference; an annotation can replace them.
     pub vswitch_ids: Vec<String>,
+    /// In which order they are tried; an annotation can replace it.
+    pub schedule_strategy: ScheduleStrategy,
+    /// Other zones, in which pods that nothing ties to the node's own are tried when it has no stock.
+    pub other_zones: Vec<OtherZone>,
     /// Security group; an annotation can replace it.
     pub security_group_id: String,
     /// Resource group, empty = the account's default; an annotation can replace it.
@@ -135,8 +141,8 @@ pub fn map(pod: &Pod, refs: &Refs, settings: &Settings, attempt: u32) -> Result<
 /// As [`map`], bought in the candidate number `candidate`; an index beyond the last begins anew, so that a caller may count
 /// on without knowing how many there are.
 ///
-/// How a caller uses it: a pod whose create is refused for want of stock is sent again as the next candidate; when all of
-/// [`candidates`]`.len()` were refused, once more from the first after a pause ([`FailStrategy::FailBack`]) or not at all
+/// How a caller uses it: a pod whose create is refused for want of stock is sent again as the next candidate that is more than
+/// another turn of the same ([`Candidates::turns`]); when all of them were refused, once more from the first after a pause ([`FailStrategy::FailBack`]) or not at all
 /// ([`FailStrategy::FailFast`]). Two candidates are two requests, and ECI refuses another request under a token it has
 /// seen: once a create of an attempt may have taken effect (its outcome is unknown, or its group was there and got no
 /// resources) the next candidate needs the next attempt. After a refusal the token is free.

@@ -30,8 +30,8 @@ pub struct LifeOptions {
     /// How long the group may be Pending (images being pulled; time is billed) before ECI gives up; unset = ECI's own 240
     /// minutes. Already part of the request.
     pub max_pending_minutes: Option<u16>,
-    /// In which order ECI tries vSwitches. Already part of the request.
-    pub schedule_strategy: ScheduleStrategy,
+    /// In which order vSwitches are tried; unset = as the node's settings say. Already part of [`super::candidates`].
+    pub schedule_strategy: Option<ScheduleStrategy>,
     /// Whether files of a running group may be renewed although that may restart its containers.
     pub live_update: bool,
 }
@@ -90,9 +90,7 @@ impl LifeOptions {
             max_pending_minutes: annotated
                 .number(ours::MAX_PENDING_MINUTE, 10..=1440, findings)
                 .and_then(|minutes| u16::try_from(minutes).ok()),
-            schedule_strategy: annotated
-                .word(ours::SCHEDULE_STRATEGY, &schedule_strategy, findings)
-                .unwrap_or_default(),
+            schedule_strategy: annotated.word(ours::SCHEDULE_STRATEGY, &schedule_strategy, findings),
             live_update: annotated.flag(ours::LIVE_UPDATE, findings).unwrap_or_default(),
         }
     }
@@ -121,7 +119,7 @@ mod tests {
             spot_fallback: true,
             spot_release: SpotRelease::ApiEvict,
             max_pending_minutes: Some(10),
-            schedule_strategy: ScheduleStrategy::VSwitchRandom,
+            schedule_strategy: Some(ScheduleStrategy::VSwitchRandom),
             live_update: true,
         };
         assert_eq!(options, expected);

@@ -53,12 +53,13 @@ pub(super) fn place(
 
     request.region_id = settings.region_id.clone();
     request.vswitch_ids = candidate.vswitch_ids.clone();
-    // The node's zone need not be the zone of the pod's own vSwitches; they imply theirs.
-    if get(ours::VSWITCH).is_none() {
-        request.zone_id = settings.zone_id.clone();
+    // A vSwitch implies its zone. To name it as well shows a mistake in the settings at once; of several vSwitches, some may be in
+    // other zones, and stock is looked for in all of them.
+    if candidate.vswitch_ids.len() < 2 {
+        request.zone_id = candidate.zone_id.clone();
     }
     let options = LifeOptions::read(annotated, findings);
-    request.schedule_strategy = options.schedule_strategy;
+    request.schedule_strategy = candidate.schedule_strategy;
     request.max_pending_minutes = options.max_pending_minutes;
     request.security_group_id = or(ours::SECURITY_GROUP, &settings.security_group_id);
     request.resource_group_id = or(ours::RESOURCE_GROUP_ID, &settings.resource_group_id);

@@ -10,6 +10,7 @@ use super::candidates::{self, Spec};
 use super::containers::{self, Kind};
 use super::rejection::{Findings, Rejection, RejectionKind};
 use super::sidecars::Sidecar;
+use super::zones::Ties;
 use super::{
     Mapped, Refs, Rejections, Settings, Unenforceable, limits, names, network, placement, registry, resources,
     security, sidecars, volumes,
@@ -78,7 +79,7 @@ pub(super) fn map(
     refuse_daemons(pod, &mut findings);
 
     let demand = resources::demand(spec, &mut findings);
-    let mut candidates = candidates::read(annotated(pod), settings, &mut findings);
+    let mut candidates = candidates::read(annotated(pod), Ties::of(spec), settings, &mut findings).list;
     // There is always one, and an index beyond the last begins anew.
     let candidate = candidates.swap_remove(candidate % candidates.len().max(1));
     let prices = resources::prices(annotated(pod), settings.prices);
@@ -188,7 +189,7 @@ fn refuse_daemons(pod: &Pod, findings: &mut Findings) {
 fn fill(cx: &Context<'_>, request: &mut CreateContainerGroup, findings: &mut Findings) {
     let PodSpec {
         active_deadline_seconds,
-        affinity: _,                        // Scheduler.
+        affinity: _,                        // Scheduler, and zones::Ties.
         automount_service_account_token: _, // Admission added the volume, or did not.
         containers,
         dns_config,

@@ -301,6 +301,7 @@ pub(in crate::kubelet) fn figures() -> Figures {
     let capacity = Capacity {
         cpu: MilliCpu(8_000),
         allocatable_cpu: MilliCpu(4_000),
+        pods: 32,
     };
     Figures::new(
         "node".to_owned(),

@@ -1,6 +1,6 @@
 use k8s_openapi::api::core::v1::Taint;
 
-use super::super::OwnUse;
+use super::super::{Bounds, OwnUse};
 use super::*;
 
 fn settings() -> NodeSettings {
@@ -25,7 +25,7 @@ fn at(second: i64) -> Timestamp {
 }
 
 fn capacity(cpu: u64) -> Capacity {
-    Capacity::from_usage(MilliCpu(cpu), MilliCpu(0), OwnUse::default())
+    Capacity::from_usage(MilliCpu(cpu), MilliCpu(0), OwnUse::default(), Bounds::default())
 }
 
 fn created() -> Node {
@@ -105,7 +105,12 @@ fn restricted_labels_can_be_left_out() {
 #[test]
 fn only_the_differing_resource_is_patched() {
     let node = created();
-    let usage = Capacity::from_usage(MilliCpu(1_000_000), MilliCpu(500_000), OwnUse::default());
+    let usage = Capacity::from_usage(
+        MilliCpu(1_000_000),
+        MilliCpu(500_000),
+        OwnUse::default(),
+        Bounds::default(),
+    );
     let patch = status_patch(&node, &settings(), &usage, &CloudConditions::default(), false, at(9)).expect("differs");
     assert_eq!(
         patch,
@@ -155,6 +160,7 @@ fn a_successor_leaves_what_was_known_of_the_cloud_until_it_knows_better() {
     let known = CloudConditions {
         reachable: CloudCondition::new(true, "Answers", "ECI answers"),
         list_untrusted: CloudCondition::new(false, "Trusted", "it shows our groups"),
+        out_of_stock: CloudCondition::new(false, "StockFound", "groups get resources"),
     };
     let patch = status_patch(&node, &settings(), &capacity(1_000_000), &known, false, at(1)).expect("differs");
     apply_conditions(&mut node, &patch);

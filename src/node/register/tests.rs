@@ -6,7 +6,7 @@ use provider::units::MilliCpu;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
-use super::super::OwnUse;
+use super::super::{Bounds, OwnUse};
 use super::*;
 use crate::metrics::Health;
 use crate::scripted_api::{Answer, scripted};
@@ -179,7 +179,12 @@ impl Drop for Testee {
 async fn a_node_is_created_and_then_written_only_where_it_differs() {
     let mut testee = Testee::start(Cluster::default());
     testee.registered(None).await;
-    let half = Capacity::from_usage(MilliCpu(1_000_000), MilliCpu(500_000), OwnUse::default());
+    let half = Capacity::from_usage(
+        MilliCpu(1_000_000),
+        MilliCpu(500_000),
+        OwnUse::default(),
+        Bounds::default(),
+    );
     testee.capacity.send_replace(half);
     let writes = testee.writes(2).await;
     assert_eq!((&writes[0].0, writes[0].1.as_str()), (&Method::POST, ""));
