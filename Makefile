@@ -59,6 +59,7 @@ endurance: ## the long forms of its tests: hundreds of kills, a thousand pods, t
 kubectl: ## kubectl's streams (exec, cp, attach, port-forward) with real containers in a real cluster
 	cargo build --locked -p virtual-node -p mock-eci
 	cargo test --locked -p virtual-node --test e2e --no-run
+	$(TESTBED)/image/coredns/build.sh >/dev/null
 	VN_BIN_DIR="$${CARGO_TARGET_DIR:-$(CURDIR)/target}/debug" $(TESTBED)/with-cluster.sh $@ control-plane,dns,engine,cloud,node \
 		cargo test --locked --no-fail-fast --offline -p virtual-node --test e2e -- --test-threads=3 containers::
 

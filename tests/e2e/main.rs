@@ -37,6 +37,7 @@ mod kubectl;
 mod lives;
 mod logs;
 mod mixed;
+mod manifests;
 mod many_nodes;
 mod namespace;
 mod never;

@@ -5,6 +5,7 @@ mod exec;
 mod forward;
 mod left;
 mod logs;
+mod serverless;
 mod terminal;
 
 use serde_json::Value;
