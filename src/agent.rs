@@ -187,7 +187,7 @@ async fn run_nodes(
             .await
             .with_context(|| format!("starting node {}", node.name))?;
     }
-    let stores = shared.stores;
+    let stores = shared.stores.clone();
     if let Some(burst) = &config.burst {
         start_burst(&mut tasks, config, burst, &caps, stores, health, metrics, shutdown)
             .await

@@ -55,7 +55,17 @@ async fn version(client: &Client) -> Result<bool, kube::Error> {
 }
 
 async fn try_ask(client: &Client) -> Result<Cluster, kube::Error> {
-    let streams_lists = version(client).await?;
+    Ok(Cluster {
+        streams_lists: version(client).await?,
+        kubernetes_service: kubernetes_service(client).await?,
+    })
+}
+
+/// Address and port of the Service `default/kubernetes`.
+///
+/// # Errors
+/// The API server did not say.
+pub async fn kubernetes_service(client: &Client) -> Result<(String, u16), kube::Error> {
     let api: Api<Service> = Api::namespaced(client.clone(), "default");
     let spec = api
         .get_opt("kubernetes")
@@ -63,8 +73,5 @@ async fn try_ask(client: &Client) -> Result<Cluster, kube::Error> {
         .and_then(|service| service.spec)
         .unwrap_or_default();
     let port = spec.ports.iter().flatten().next().map_or(443, |port| port.port);
-    Ok(Cluster {
-        streams_lists,
-        kubernetes_service: (spec.cluster_ip.unwrap_or_default(), u16::try_from(port).unwrap_or(443)),
-    })
+    Ok((spec.cluster_ip.unwrap_or_default(), u16::try_from(port).unwrap_or(443)))
 }

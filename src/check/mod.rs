@@ -6,15 +6,17 @@
 //! Each check is a function that gives findings; [`run`] is their order. What needs a thing that a former check found wanting
 //! is left out.
 
+mod burst;
 mod cloud;
 mod cluster;
+mod dns;
+mod network;
 mod node;
 mod report;
 mod rights;
 mod webhook;
 
 use crate::args::CheckArgs;
-use crate::chain::chain;
 use crate::config::Config;
 use crate::kube_client;
 
@@ -22,14 +24,6 @@ pub use report::{Finding, Report, Result};
 
 /// How long any one question may take.
 const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
-
-/// What the API server said, or what kept it from saying something.
-fn said(error: &kube::Error) -> String {
-    match error {
-        kube::Error::Api(status) => status.message.clone(),
-        other => chain(other),
-    }
-}
 
 /// Runs all checks.
 pub async fn run(args: CheckArgs) -> Report {
@@ -50,10 +44,13 @@ pub async fn run(args: CheckArgs) -> Report {
             let answers = cluster::check(&connection).await;
             let is_there = answers.iter().all(|finding| finding.result != Result::Fail);
             found.extend(answers);
-            for node in config.nodes.iter().filter(|_| is_there) {
-                found.extend(node::check(&config, node, &connection).await);
-            }
             if is_there {
+                found.extend(rights::election(&config, &connection).await);
+                for node in &config.nodes {
+                    found.extend(node::check(&config, node, &connection).await);
+                }
+                found.extend(network::check(&config, &connection).await);
+                found.extend(burst::check(&config, &connection).await);
                 found.extend(webhook::check(&config).await);
             }
         }

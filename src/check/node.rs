@@ -1,16 +1,19 @@
 //! Whether a node is registered and alive, and its kubelet API is there for the API server.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
 use jiff::SignedDuration;
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::Api;
 use kube::api::ListParams;
+use provider::annotations;
 use tokio::time::timeout;
 
-use super::{Finding, TIMEOUT, rights, said};
+use super::{Finding, TIMEOUT, cloud, rights};
+use crate::chain::chain;
 use crate::config::{Config, NodeConfig, ServingCertificate};
 use crate::kubelet::probe::{self, Seen};
 use crate::kubelet::{SIGNER, Serving, approve_command};
@@ -18,6 +21,7 @@ use crate::{clock, kube_client};
 
 const NODE: &str = "node";
 const PORT: &str = "kubelet-port";
+const PROXY: &str = "kubelet-proxy";
 const CERTIFICATE: &str = "serving-certificate";
 /// A kubelet's lease lasts so long.
 const LEASE: SignedDuration = SignedDuration::from_secs(40);
@@ -35,6 +39,8 @@ pub(super) async fn check(config: &Config, node: &NodeConfig, connection: &kube:
     let (state, address) = state(&client, node, config.election.is_some()).await;
     found.extend(state);
     found.extend(kubelet(&client, node, address, requests).await);
+    found.extend(by_the_api_server(connection, name).await);
+    found.extend(pods(config, &client, name).await);
     found.into_iter().map(|finding| finding.of(name)).collect()
 }
 
@@ -47,7 +53,7 @@ async fn state(client: &kube::Client, node: &NodeConfig, several: bool) -> (Vec<
     let unknown = |what: String, remedy: &str| (vec![Finding::warn(NODE, what, remedy)], own);
     let (object, lease) = match timeout(TIMEOUT, both).await {
         Ok((Ok(object), lease)) => (object, lease.ok().flatten()),
-        Ok((Err(error), _)) => return unknown(said(&error), "see the rights above"),
+        Ok((Err(error), _)) => return unknown(chain(&error), "see the rights above"),
         Err(_) => return unknown(format!("no answer within {TIMEOUT:?}"), "try again"),
     };
     let Some(object) = object else {
@@ -103,6 +109,72 @@ async fn state(client: &kube::Client, node: &NodeConfig, several: bool) -> (Vec<
         found.push(Finding::ok(NODE, good));
     }
     (found, there)
+}
+
+/// Whether the API server reaches the kubelet API, where whoever asks may have it try.
+async fn by_the_api_server(connection: &kube::Config, name: &str) -> Option<Finding> {
+    let client = kube_client::client(connection, None).ok()?;
+    let path = format!("/api/v1/nodes/{name}/proxy/healthz");
+    let request = http::Request::get(&path).body(Vec::new()).ok()?;
+    judge_proxy(&path, timeout(TIMEOUT, client.request_text(request)).await.ok()?)
+}
+
+fn judge_proxy(path: &str, answer: kube::Result<String>) -> Option<Finding> {
+    match answer {
+        Ok(_) => Some(Finding::ok(PROXY, "the API server reaches the kubelet API")),
+        // The agent needs no such right, so most have not given it.
+        Err(kube::Error::Api(status)) if matches!(status.code, 401 | 403) => Some(Finding::ok(
+            PROXY,
+            format!("who runs this may not try it; an administrator may: kubectl get --raw {path}"),
+        )),
+        Err(kube::Error::Api(status)) if status.code == 404 => None,
+        Err(error) => Some(Finding::fail(
+            PROXY,
+            format!(
+                "the API server does not reach the kubelet API, so kubectl logs and exec do not work: {}",
+                chain(&error)
+            ),
+            "let the API server's addresses in at that port, in the security group of the machine that the agent runs on",
+        )),
+    }
+}
+
+/// What the pods that are here tell of the set-up.
+async fn pods(config: &Config, client: &kube::Client, name: &str) -> Vec<Finding> {
+    let api: Api<Pod> = Api::all(client.clone());
+    let params = ListParams::default().fields(&format!("spec.nodeName={name}"));
+    let Ok(Ok(pods)) = timeout(TIMEOUT, api.list(&params)).await else {
+        return Vec::new();
+    };
+    let mut found: Vec<Finding> = daemons(&pods.items).into_iter().collect();
+    let running = |pod: &&Pod| pod.status.as_ref().and_then(|s| s.phase.as_deref()) == Some("Running");
+    let group = pods.items.iter().filter(running).find_map(|pod| {
+        let annotations = pod.metadata.annotations.as_ref()?;
+        annotations.get(annotations::INSTANCE_ID).cloned()
+    });
+    if let Some(group) = group {
+        found.extend(cloud::shows(config, &group).await);
+    }
+    found
+}
+
+/// Pods of DaemonSets, which never run here.
+fn daemons(pods: &[Pod]) -> Option<Finding> {
+    let owners = pods.iter().flat_map(|pod| {
+        let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+        let owners = pod.metadata.owner_references.iter().flatten();
+        let daemons = owners.filter(|owner| owner.kind == "DaemonSet" && owner.controller == Some(true));
+        daemons.map(move |owner| format!("{namespace}/{}", owner.name))
+    });
+    let owners: BTreeSet<String> = owners.collect();
+    (!owners.is_empty()).then(|| {
+        let names: Vec<String> = owners.into_iter().collect();
+        Finding::warn(
+            "daemonsets",
+            format!("pods of DaemonSets wait here for ever, as there is no machine for them: {}", names.join(", ")),
+            "keep them off: in their templates, a required node affinity on `type` NotIn [virtual-kubelet], or no toleration of every taint",
+        )
+    })
 }
 
 /// The kubelet API as the API server meets it.
@@ -205,7 +277,7 @@ async fn requests(client: &kube::Client, node: &NodeConfig) -> Result<Vec<Certif
     let user = format!("system:node:{}", node.name);
     let mut requests = match timeout(TIMEOUT, api.list(&params)).await {
         Ok(Ok(requests)) => requests.items,
-        Ok(Err(error)) => return Err(said(&error)),
+        Ok(Err(error)) => return Err(chain(&error)),
         Err(_) => return Err(format!("no answer within {TIMEOUT:?}")),
     };
     requests.retain(|request| request.spec.username.as_ref() == Some(&user));
@@ -253,8 +325,39 @@ async fn pending(client: &kube::Client, node: &NodeConfig) -> Finding {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::super::Result;
     use super::*;
+
+    #[test]
+    fn pods_of_daemonsets_are_named_once() {
+        let pod = |kind: &str| -> Pod {
+            let owner =
+                json!({ "apiVersion": "apps/v1", "kind": kind, "name": "proxy", "uid": "u", "controller": true });
+            serde_json::from_value(json!({ "metadata": { "namespace": "kube-system", "ownerReferences": [owner] } }))
+                .expect("a pod")
+        };
+        assert_eq!(daemons(&[pod("ReplicaSet")]), None);
+        let found = daemons(&[pod("DaemonSet"), pod("DaemonSet"), pod("ReplicaSet")]).expect("found");
+        assert!(found.what.ends_with(": kube-system/proxy"), "{}", found.what);
+    }
+
+    #[test]
+    fn what_the_api_server_says_of_its_way_here() {
+        let of = |code: u16| {
+            let status = kube::core::Status::failure("no", "No").with_code(code);
+            judge_proxy("/path", Err(kube::Error::Api(Box::new(status)))).map(|finding| finding.result)
+        };
+        assert_eq!(
+            judge_proxy("/path", Ok("ok".to_owned())).map(|f| f.result),
+            Some(Result::Ok)
+        );
+        assert_eq!(
+            (of(403), of(404), of(503)),
+            (Some(Result::Ok), None, Some(Result::Fail))
+        );
+    }
 
     #[test]
     fn a_certificate_is_judged_by_its_address_and_its_end() {

@@ -10,7 +10,10 @@ use kube::Api;
 use kube::api::PostParams;
 use tokio::time::timeout;
 
-use super::{Finding, TIMEOUT, said};
+use super::{Finding, TIMEOUT};
+use crate::chain::chain;
+use crate::config::Config;
+use crate::{kube_client, leader};
 
 /// Where leases of nodes are.
 const LEASES: &str = "kube-node-lease";
@@ -158,7 +161,7 @@ async fn identity(client: &kube::Client, node: &str) -> Finding {
         Ok(Err(error)) => {
             let remedy = "are the credentials of --kubeconfig still good? With --impersonate-node, may its user impersonate \
                           this node (manifests/base/agent-rbac.yaml names one node)?";
-            return Finding::fail(IDENTITY, said(&error), remedy);
+            return Finding::fail(IDENTITY, chain(&error), remedy);
         }
         Err(_) => return Finding::fail(IDENTITY, format!("no answer within {TIMEOUT:?}"), "try again"),
     };
@@ -178,6 +181,60 @@ async fn identity(client: &kube::Client, node: &str) -> Finding {
     )
 }
 
+/// Whether this replica may take part in the election.
+pub(super) async fn election(config: &Config, connection: &kube::Config) -> Vec<Finding> {
+    const CHECK: &str = "election";
+    let Some(election) = &config.election else {
+        return Vec::new();
+    };
+    let namespace = leader::namespace_of(election.namespace.as_deref());
+    let client = match kube_client::client(connection, None) {
+        Ok(client) => client,
+        Err(error) => return vec![Finding::fail(CHECK, format!("{error:#}"), "see --kubeconfig")],
+    };
+    let lease = |verb: &str, name: Option<&String>| ResourceAttributes {
+        verb: Some(verb.to_owned()),
+        group: Some("coordination.k8s.io".to_owned()),
+        resource: Some("leases".to_owned()),
+        namespace: Some(namespace.clone()),
+        name: name.cloned(),
+        ..ResourceAttributes::default()
+    };
+    let name = Some(&election.name);
+    let wanted = [lease("get", name), lease("update", name), lease("create", None)];
+    let place = format!("the Lease {namespace}/{}", election.name);
+    let remedy = "without it no replica works: see the Role virtual-node-election in manifests/base/agent-rbac.yaml, and \
+                  --leader-elect-resource-name and -namespace";
+    vec![judge(CHECK, &place, missing(&client, wanted).await, remedy)]
+}
+
+/// What one identity may do, as a finding. `what` names the objects.
+pub(super) fn judge(check: &'static str, what: &str, missing: Result<Vec<String>, String>, remedy: &str) -> Finding {
+    match missing {
+        Ok(missing) if missing.is_empty() => Finding::ok(check, format!("all that is done with {what} is allowed")),
+        Ok(missing) => Finding::fail(check, format!("may not {}: {what}", missing.join(", ")), remedy),
+        Err(error) => Finding::warn(
+            check,
+            format!("what is allowed cannot be found out: {error}"),
+            "try again",
+        ),
+    }
+}
+
+/// Which of these the client may not do.
+pub(super) async fn missing(
+    client: &kube::Client,
+    wanted: impl IntoIterator<Item = ResourceAttributes>,
+) -> Result<Vec<String>, String> {
+    let answers = wanted.into_iter().map(|attributes| async move {
+        let text = |part: &Option<String>| part.clone().unwrap_or_default();
+        let named = format!("{} {}", text(&attributes.verb), text(&attributes.resource));
+        allowed(client, attributes).await.map(|yes| (!yes).then_some(named))
+    });
+    let answers: Result<Vec<Option<String>>, String> = join_all(answers).await.into_iter().collect();
+    Ok(answers?.into_iter().flatten().collect())
+}
+
 async fn may(client: &kube::Client, node: &str, right: &Right) -> Result<bool, String> {
     let (resource, subresource) = match right.resource.split_once('/') {
         Some((resource, subresource)) => (resource, Some(subresource.to_owned())),
@@ -191,19 +248,24 @@ async fn may(client: &kube::Client, node: &str, right: &Right) -> Result<bool, S
         }]),
         ..FieldSelectorAttributes::default()
     };
+    let attributes = ResourceAttributes {
+        verb: Some(right.verb.to_owned()),
+        group: Some(right.group.to_owned()),
+        resource: Some(resource.to_owned()),
+        subresource,
+        namespace: Some(right.namespace.to_owned()),
+        // Of a create no authorizer sees the name.
+        name: (right.own == Own::Name && right.verb != "create").then(|| node.to_owned()),
+        field_selector: (right.own == Own::NodeName).then_some(selector),
+        ..ResourceAttributes::default()
+    };
+    allowed(client, attributes).await
+}
+
+async fn allowed(client: &kube::Client, attributes: ResourceAttributes) -> Result<bool, String> {
     let review = SelfSubjectAccessReview {
         spec: SelfSubjectAccessReviewSpec {
-            resource_attributes: Some(ResourceAttributes {
-                verb: Some(right.verb.to_owned()),
-                group: Some(right.group.to_owned()),
-                resource: Some(resource.to_owned()),
-                subresource,
-                namespace: Some(right.namespace.to_owned()),
-                // Of a create no authorizer sees the name.
-                name: (right.own == Own::Name && right.verb != "create").then(|| node.to_owned()),
-                field_selector: (right.own == Own::NodeName).then_some(selector),
-                ..ResourceAttributes::default()
-            }),
+            resource_attributes: Some(attributes),
             ..SelfSubjectAccessReviewSpec::default()
         },
         ..SelfSubjectAccessReview::default()
@@ -211,7 +273,7 @@ async fn may(client: &kube::Client, node: &str, right: &Right) -> Result<bool, S
     let api: Api<SelfSubjectAccessReview> = Api::all(client.clone());
     match timeout(TIMEOUT, api.create(&PostParams::default(), &review)).await {
         Ok(Ok(review)) => Ok(review.status.is_some_and(|status| status.allowed)),
-        Ok(Err(error)) => Err(said(&error)),
+        Ok(Err(error)) => Err(chain(&error)),
         Err(_) => Err(format!("no answer within {TIMEOUT:?}")),
     }
 }

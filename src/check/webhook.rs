@@ -13,8 +13,9 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::{Finding, TIMEOUT, said};
+use super::{Finding, TIMEOUT};
 use crate::agent;
+use crate::chain::chain;
 use crate::config::Config;
 use crate::webhook::pki;
 
@@ -68,7 +69,7 @@ pub(super) async fn check(config: &Config) -> Vec<Finding> {
         }
         Ok(Err(error)) => {
             let remedy = "may the identity of --burst-impersonate get it (manifests/webhook/webhook-rbac.yaml)?";
-            return vec![Finding::fail(CONFIGURATION, said(&error), remedy)];
+            return vec![Finding::fail(CONFIGURATION, chain(&error), remedy)];
         }
         Err(_) => {
             return vec![Finding::fail(

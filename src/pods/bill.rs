@@ -47,7 +47,7 @@ pub(super) fn meter(recorder: &Recorder, pod: &NodePod, record: &PodRecord, sett
         (Some(cpu), Some(memory)) => size(cpu, &format!("{memory}Gi")),
         _ => None,
     };
-    let candidates = mapping::candidates(pod.annotations(), settings);
+    let candidates = mapping::candidates(pod.annotations(), pod.spec.ties(), settings).list;
     let candidate = candidates.get(*attempt as usize % candidates.len().max(1));
     let spot = candidate.is_some_and(|candidate| candidate.spot).then(|| Spot {
         protected_hours: text(annotations::SPOT_DURATION)

@@ -14,8 +14,9 @@ use crate::fake_worker::{FakeWorker, WORKER};
 use crate::kubectl::{kubectl, run};
 use crate::namespace::{Namespace, pod, template_spec, with_variable};
 
-const RBAC: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/manifests/burst/burst-rbac.yaml");
-/// Whom burst acts as.
+/// What burst may do.
+pub const RBAC: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/manifests/burst/burst-rbac.yaml");
+/// As whom.
 pub const IDENTITY: &str = "system:serviceaccount:virtual-node:virtual-node-burst";
 const TAINT: &str = "virtual-kubelet.io/provider=alibabacloud:NoSchedule";
 const BURST_RESOURCE: &str = "alibabacloud.com/burst-resource";

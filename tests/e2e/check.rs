@@ -1,6 +1,6 @@
 //! `virtual-node check`, and the serving certificate that it watches over.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::cluster::{AGENT_IP, Cluster, NODE};
 use crate::kubectl::{kubectl, run};
@@ -29,7 +29,11 @@ pub async fn check(cluster: &Cluster, ip: &str, more: &[&str]) -> (Option<i32>, 
         "--vswitch-ids",
         "vsw-1",
     ]);
-    all.extend(["--security-group-id", "sg-1"]);
+    all.extend(["--security-group-id", "sg-1", "--service-vips", "relay"]);
+    all.extend(["--api-server", "172.31.0.1:6443"]);
+    if !more.contains(&"--relay-ip") {
+        all.extend(["--relay-ip", "172.31.0.20"]);
+    }
     if !more.contains(&"--eci-endpoint") {
         all.extend(["--eci-endpoint", "http://127.0.0.1:8090"]);
     }
@@ -78,6 +82,8 @@ async fn it_finds_nothing_where_all_is_well_and_what_is_wrong_where_it_is_not() 
     for name in [
         "settings",
         "eci",
+        "eci-limits",
+        "eci-rights",
         "eci-create",
         "api-server",
         "clock",
@@ -85,6 +91,9 @@ async fn it_finds_nothing_where_all_is_well_and_what_is_wrong_where_it_is_not() 
         "rights",
         "node",
         "kubelet-port",
+        "kubelet-proxy",
+        "dns",
+        "api-endpoint",
     ] {
         assert_eq!(found(&report, name)["result"], "ok", "{name}: {report}");
     }
@@ -107,6 +116,95 @@ async fn it_finds_nothing_where_all_is_well_and_what_is_wrong_where_it_is_not() 
     let (code, report) = check(&cluster, AGENT_IP, &["--eci-limits", "/no/such/file"]).await;
     assert_eq!((code, &found(&report, "settings")["result"]), (Some(2), &"fail".into()));
     assert!(!report.to_string().contains("testbed-secret"), "{report}");
+}
+
+#[tokio::test]
+async fn it_finds_what_is_wrong_with_the_set_up_before_a_pod_does() {
+    let cluster = Cluster::alone().await;
+    let namespace = Namespace::new(&cluster, "check").await;
+    let (cert, key) = ("pki/agent-serving.crt", "pki/agent-serving.key");
+    let file = |name: &str| cluster.file(name).display().to_string();
+    let serving = ["--tls-cert-file", &file(cert), "--tls-private-key-file", &file(key)];
+    let look = async |more: &[&str]| {
+        let all: Vec<&str> = serving.iter().chain(more).copied().collect();
+        check(&cluster, AGENT_IP, &all).await.1
+    };
+    let says = |report: &Value, name: &str, result: &str, word: &str| {
+        let finding = found(report, name);
+        assert_eq!(finding["result"], result, "{name}: {report}");
+        let text = format!("{} {}", finding["what"], finding["do"]);
+        assert!(text.contains(word), "{name} says {text}, and not {word}");
+    };
+
+    // The account: rights one by one, a vSwitch, the quota.
+    let rights = |deny: &[&str]| json!({ "deny": deny });
+    cluster.cloud.post("rights", rights(&["DeleteContainerGroup"])).await;
+    says(&look(&[]).await, "eci-rights", "fail", "eci:DeleteContainerGroup");
+    cluster.cloud.post("rights", json!({ "allow": ["*"] })).await;
+    cluster.cloud.post("rights", rights(&["DescribeContainerLog"])).await;
+    says(&look(&[]).await, "eci-rights", "warn", "eci:DescribeContainerLog");
+    cluster.cloud.post("rights", json!({ "allow": ["*"] })).await;
+    namespace.running(pod("seen")).await;
+    says(&look(&[]).await, "eci-list", "ok", "shown");
+    cluster.cloud.post("rights", json!({ "list": false })).await;
+    says(&look(&[]).await, "eci-list", "fail", "empty lists");
+    cluster.cloud.post("rights", json!({ "list": true })).await;
+
+    // The network: DNS and the API server's stable address.
+    says(
+        &look(&["--cluster-domain", "other.domain"]).await,
+        "dns",
+        "fail",
+        "--cluster-domain",
+    );
+    let nowhere = look(&["--relay-ip", "172.31.0.99"]).await;
+    says(&nowhere, "dns", "warn", "172.31.0.99");
+    says(&nowhere, "api-endpoint", "warn", "172.31.0.99");
+
+    // Who is allowed what: burst by its manifests and without, the election.
+    let home = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "virtual-node" } });
+    run("kubectl", &["apply", "-f", "-"], &home.to_string()).await.ok();
+    kubectl(&["apply", "-f", crate::burst::RBAC]).await.ok();
+    let admin = std::env::var("KUBECONFIG").expect("the testbed sets it");
+    let burst = [
+        "--burst",
+        "true",
+        "--burst-kubeconfig",
+        &admin,
+        "--burst-impersonate",
+        crate::burst::IDENTITY,
+    ];
+    let report = look(&burst).await;
+    says(&report, "burst-rights", "ok", "allowed");
+    says(&report, "burst-policy", "ok", "kept from");
+    says(&report, "eci-profile", "ok", "none");
+    let profile = json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "eci-profile", "namespace": "kube-system" },
+        "data": { "selectors": "[{" },
+    });
+    run("kubectl", &["apply", "-f", "-"], &profile.to_string()).await.ok();
+    says(&look(&burst).await, "eci-profile", "fail", "data.selectors");
+    kubectl(&["delete", "configmap", "eci-profile", "--namespace", "kube-system"])
+        .await
+        .ok();
+    let nobody = [
+        "--burst",
+        "true",
+        "--burst-kubeconfig",
+        &admin,
+        "--burst-impersonate",
+        "nobody",
+    ];
+    says(&look(&nobody).await, "burst-rights", "fail", "manifests/burst");
+    // The node's own identity may not elect: a node writes no Lease but its own.
+    says(
+        &look(&["--leader-elect", "true"]).await,
+        "election",
+        "fail",
+        "virtual-node-election",
+    );
+    namespace.kubectl(&["delete", "pod", "seen"]).await.ok();
+    namespace.no_groups().await;
 }
 
 #[tokio::test]

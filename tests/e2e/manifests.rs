@@ -34,7 +34,7 @@ impl Copy {
 
     /// An overlay with all components that there are, beside the others.
     fn with_components(&self) -> PathBuf {
-        let components: Vec<String> = std::fs::read_dir(&self.0)
+        let mut components: Vec<String> = std::fs::read_dir(&self.0)
             .expect("a directory")
             .filter_map(|entry| {
                 let path = entry.ok()?.path();
@@ -43,6 +43,7 @@ impl Copy {
                 text.contains("kind: Component").then(|| format!("../../{name}"))
             })
             .collect();
+        components.sort_unstable();
         assert!(components.len() >= 2, "{components:?}");
         let folder = self.overlay("with-components");
         std::fs::create_dir_all(&folder).expect("made");
