@@ -2,7 +2,7 @@
 # A real cluster in namespaces of its own; see usage below and README.md.
 set -euo pipefail
 TESTBED=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-for part in lib.sh components.sh cluster/{settings,holder,process,pki,control-plane,dns,store,worker,engine,virtual-node,metrics,external,lifecycle}.sh; do
+for part in lib.sh components.sh cluster/{settings,holder,process,pki,control-plane,dns,store,worker,engine,burst,virtual-node,metrics,external,lifecycle}.sh; do
 	# shellcheck source=/dev/null
 	source "$TESTBED/$part"
 done

@@ -238,7 +238,7 @@ pub fn of_pool(host: &str) -> bool {
 pub fn gated(policy: &str) -> Vec<String> {
     let of = |role: &str| {
         [
-            format!("spark.kubernetes.{role}.podTemplateFile=/examples/spark-gated-template.yaml"),
+            format!("spark.kubernetes.{role}.podTemplateFile=/examples/spark/gated-template.yaml"),
             format!("spark.kubernetes.{role}.label.k8s.aliyun.com/eci-burst-policy={policy}"),
         ]
     };

@@ -31,7 +31,7 @@ async fn a_job_outlives_a_drain_of_the_pool_and_the_death_of_the_agent_in_it() {
         "spark.storage.decommission.replicationReattemptInterval=1s",
         "spark.kubernetes.executor.terminationGracePeriodSeconds=60",
     ];
-    let arguments = ["--properties-file", "/examples/spark-burst.properties"];
+    let arguments = ["--properties-file", "/examples/spark/burst.conf"];
     jobs.submit("long", &arguments, &settings.map(str::to_owned)).await;
 
     // The pool's executors are at work, and hold shuffle data.

@@ -23,7 +23,7 @@ async fn a_job_fills_the_worker_and_overflows_stays_off_it_or_never_leaves_it_as
     let all_registered = "spark.scheduler.minRegisteredResourcesRatio=1.0".to_owned();
 
     // Workers first.
-    let arguments = ["--properties-file", "/examples/spark-burst.properties"];
+    let arguments = ["--properties-file", "/examples/spark/burst.conf"];
     jobs.submit("ecs-first", &arguments, std::slice::from_ref(&all_registered))
         .await;
     jobs.succeeded("ecs-first").await;

@@ -41,13 +41,17 @@ recall_choices() {
 #   worker         a real worker: containerd, kubelet, kube-proxy (with ECS=1 only)
 #   engine         a container engine (podman) and the network of the container groups
 #   cloud          mock-eci
+#   burst          what burst and its webhook need; the agent then has both (with ECS=1 only)
 #   node           the relay and the agent
 #   metrics        metrics-server, for kubectl top and autoscalers
-ALL_PARTS=control-plane,dns,store,worker,engine,cloud,node,metrics
+ALL_PARTS=control-plane,dns,store,worker,engine,cloud,burst,node,metrics
 VN_PARTS=${VN_PARTS:-all}
 if [[ $VN_PARTS == all ]]; then
 	VN_PARTS=$ALL_PARTS
-	[[ ${ECS:-0} != 0 ]] || VN_PARTS=${ALL_PARTS/worker,/}
+	if [[ ${ECS:-0} == 0 ]]; then
+		VN_PARTS=${VN_PARTS/worker,/}
+		VN_PARTS=${VN_PARTS/burst,/}
+	fi
 fi
 # A cluster of the user's own has all but these.
 EXTERNAL_PARTS=cloud,node

@@ -78,6 +78,11 @@ start_agent() {
 	has_worker || is_external || flags+=(--register-with-taints '')
 	# Logs of Spark's drivers outlive their groups where there is a store.
 	! has_part store || flags+=(--log-archive "s3://$LOG_BUCKET/archive" --log-archive-endpoint "$STORE_URL")
+	if has_part burst; then
+		local -a burst
+		mapfile -t burst < <(burst_flags "$ip")
+		flags+=("${burst[@]}")
+	fi
 	if [[ -n ${VN_AGENT_ARGS-} ]]; then
 		local -a more
 		read -ra more <<<"$VN_AGENT_ARGS"
