@@ -117,15 +117,18 @@ sdk: ## mock-eci against the official SDKs (Python, Go) and their examples
 sdk-java: ## its example in Java
 	tests/sdk/run.sh java
 
+# With the build that the suites before have made anyway: what users get, the release build, takes minutes, and the demo has it.
+SPARK = cargo build --locked -p virtual-node -p mock-eci && VN_BIN_DIR="$${CARGO_TARGET_DIR:-$(CURDIR)/target}/debug"
+
 spark: ## Spark WordCount as in the demo, while the agent is killed and moved, counts checked independently; executors that come and go
-	$(TESTBED)/demo/suite.sh
-	$(TESTBED)/elastic/run.sh
+	$(SPARK) $(TESTBED)/demo/suite.sh
+	$(SPARK) $(TESTBED)/elastic/run.sh
 
 operator: ## a SparkApplication, submitted as Kubeflow's operator does it: success, failure and rerun, deletion at work
-	$(TESTBED)/operator/run.sh
+	$(SPARK) $(TESTBED)/operator/run.sh
 
 tpcds: ## TPC-DS' heavy queries on executors of the virtual node, held against DuckDB; then the history server
-	$(TESTBED)/tpcds/suite.sh
+	$(SPARK) $(TESTBED)/tpcds/suite.sh
 
 test: setup ## all suites: what CI runs
 	@tests/suites.sh check unit sim sdk engine kubectl e2e kubelet-api conformance-short spark operator mixed tpcds
