@@ -36,6 +36,9 @@ const STATUS_CALLS_PER_MINUTE: f64 = 10_000.0;
 /// Our part of them: other tools of the account ask too.
 const OUR_SHARE: f64 = 0.8;
 
+/// How long the last records of cost may take to be written when the agent ends.
+const LAST_RECORDS: Duration = Duration::from_secs(5);
+
 /// Runs the agent until `shutdown`.
 ///
 /// # Errors
@@ -165,7 +168,7 @@ async fn run_nodes(
 ) -> anyhow::Result<()> {
     let limits = eci_limits(config)?;
     let caps = caps(config);
-    let (recorder, recording) = recorder(config, metrics)
+    let (recorder, recording) = recorder(config, eci, metrics)
         .await
         .context("keeping records of cost")?
         .unzip();
@@ -193,13 +196,10 @@ async fn run_nodes(
             .await
             .context("starting burst")?;
     }
-    // It ends when the nodes have, and has written by then what they gave it.
     drop(shared);
+    let mut records = JoinSet::new();
     if let Some(recording) = recording {
-        tasks.spawn(async move {
-            recording.await;
-            Ok(())
-        });
+        records.spawn(recording);
     }
     while let Some(ended) = tasks.join_next().await {
         if let Err(error) = ended.context("a task ended badly").and_then(|result| result) {
@@ -207,12 +207,15 @@ async fn run_nodes(
             return Err(error);
         }
     }
+    // The nodes have ended: what they gave is written now, or is told again by the next agent.
+    let _ = tokio::time::timeout(LAST_RECORDS, records.join_all()).await;
     Ok(())
 }
 
 /// Records of what groups cost, if they are kept, and the task that writes them.
 async fn recorder(
     config: &Config,
+    eci: &Client,
     metrics: &Metrics,
 ) -> anyhow::Result<Option<(Recorder, impl Future<Output = ()> + use<>)>> {
     let Some(cost) = &config.cost else {
@@ -220,7 +223,7 @@ async fn recorder(
     };
     // By this process's own identity: a node may write no ConfigMap.
     let kubeconfig = cost.kubeconfig.as_deref().or(config.kubeconfig.as_deref());
-    let kube = kube_client::client(&kube_client::config(kubeconfig).await?, None)?;
+    let kube = kube_client::client_as(&kube_client::config(kubeconfig).await?, cost.impersonate.as_deref())?;
     let nodes = config.nodes.iter().map(|node| node.name.as_str());
     let settings = RecorderSettings {
         namespace: leader::namespace_of(cost.namespace.as_deref()),
@@ -228,9 +231,14 @@ async fn recorder(
         max_age: cost.max_age,
         max_bytes: cost.max_bytes,
     };
-    let prices = Prices::listed(PriceList::by_currency(cost.currency.as_str()).unwrap_or_default());
+    let list = PriceList::by_currency(cost.currency.as_str()).unwrap_or_default();
+    let (prices, asking) = Prices::asked(list, eci.clone());
     let whose = (config.cluster_id.as_str(), config.region.as_str());
-    Ok(Some(Recorder::new(kube, settings, prices, whose, metrics.clone())))
+    let (recorder, writing) = Recorder::new(kube, settings, prices, whose, metrics.clone());
+    let working = async {
+        tokio::join!(asking, writing);
+    };
+    Ok(Some((recorder, working)))
 }
 
 /// The caps of namespaces: none where nothing could set one.

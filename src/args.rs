@@ -30,11 +30,74 @@ pub enum Command {
     /// Takes the settings of `run`; run it where the agent runs. It changes nothing and prints no secret. The exit code is 0 when
     /// all is well, 1 when something should be looked at, 2 when something does not work.
     Check(Box<CheckArgs>),
+    /// Say what applications cost, by the records that the agent keeps and the pods that run
+    ///
+    /// Runs anywhere with a kubeconfig that may list pods, and ConfigMaps in the namespace of the records.
+    Cost(Box<CostArgs>),
     /// Run the relay: forward TCP 443 to the API server and port 53 to the cluster's DNS, for container groups that
     /// cannot reach service addresses
     Relay(Box<RelayArgs>),
     /// Print the version
     Version,
+}
+
+/// Settings of `virtual-node cost`.
+#[derive(Args, Clone, Debug)]
+pub struct CostArgs {
+    /// What to say [default: list]
+    #[command(subcommand)]
+    pub action: Option<CostAction>,
+
+    /// Kubeconfig file [default: KUBECONFIG, then ~/.kube/config, then the service account of the pod this runs in]
+    #[arg(long, value_name = "FILE", global = true)]
+    pub kubeconfig: Option<PathBuf>,
+
+    /// Namespace of the ConfigMaps with the records
+    #[arg(
+        long,
+        env = "VIRTUAL_NODE_COST_NAMESPACE",
+        value_name = "NAME",
+        default_value = "virtual-node",
+        global = true
+    )]
+    pub cost_namespace: String,
+
+    /// Only applications of this namespace [default: all]
+    #[arg(long, short, value_name = "NAME", global = true)]
+    pub namespace: Option<String>,
+
+    /// Only what was billed within this time, such as 24h [default: all that is kept]
+    #[arg(long, value_name = "DURATION", global = true)]
+    pub since: Option<String>,
+
+    /// Form of the answer; amounts in JSON are whole 10⁻⁹ of the currency's unit
+    #[arg(long, short, value_enum, default_value_t, global = true)]
+    pub output: CostOutput,
+}
+
+/// What `virtual-node cost` says.
+#[derive(Clone, Debug, Subcommand)]
+pub enum CostAction {
+    /// Applications, with the cost of drivers and executors
+    List,
+    /// One application's container groups: times, sizes, and what the money went into
+    Show {
+        /// Its id, its name, or the operator's id of the run
+        #[arg(value_name = "APPLICATION")]
+        application: String,
+    },
+}
+
+/// Forms of what `virtual-node cost` says.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub enum CostOutput {
+    /// Tables for people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+    /// For spreadsheets.
+    Csv,
 }
 
 /// Settings of `virtual-node run`, as text. `None` = neither flag nor environment variable was given.
@@ -311,6 +374,10 @@ pub struct RunArgs {
     /// Kubeconfig file by which they are written [default: --kubeconfig, without the impersonation of a node]
     #[arg(long, env = "VIRTUAL_NODE_COST_KUBECONFIG", value_name = "FILE")]
     pub cost_kubeconfig: Option<String>,
+
+    /// User that is impersonated for that, such as system:serviceaccount:virtual-node:virtual-node [default: nobody]
+    #[arg(long, env = "VIRTUAL_NODE_COST_IMPERSONATE", value_name = "USER")]
+    pub cost_impersonate: Option<String>,
 
     /// How long they are kept, such as 720h [default: 720h]
     #[arg(long, env = "VIRTUAL_NODE_COST_MAX_AGE", value_name = "DURATION")]

@@ -116,6 +116,8 @@ pub struct CostConfig {
     pub namespace: Option<String>,
     /// Kubeconfig file; `None` = the node's, without its impersonation.
     pub kubeconfig: Option<PathBuf>,
+    /// User that is impersonated.
+    pub impersonate: Option<String>,
     /// How long they are kept.
     pub max_age: Duration,
     /// Bytes of them that are kept.
@@ -395,6 +397,7 @@ impl Config {
             cost_records,
             cost_namespace,
             cost_kubeconfig,
+            cost_impersonate,
             cost_max_age,
             cost_max_mib,
             cost_currency,
@@ -496,6 +499,7 @@ impl Config {
             records: cost_records,
             namespace: cost_namespace,
             kubeconfig: cost_kubeconfig,
+            impersonate: cost_impersonate,
             max_age: cost_max_age,
             max_mib: cost_max_mib,
             currency: cost_currency,

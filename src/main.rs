@@ -9,7 +9,7 @@ use virtual_node::chain::chain;
 use virtual_node::config::{Config, ConfigErrors, RelayConfig};
 use virtual_node::node::KUBERNETES_VERSION;
 use virtual_node::shutdown::Shutdown;
-use virtual_node::{agent, check, relay, telemetry};
+use virtual_node::{agent, check, cost, relay, telemetry};
 
 /// As for a command line that cannot be parsed.
 const WRONG_SETTINGS: u8 = 2;
@@ -50,6 +50,9 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             };
             write!(io::stdout(), "{text}")?;
             return Ok(ExitCode::from(report.exit_code()));
+        }
+        Command::Cost(args) => {
+            write!(io::stdout(), "{}", cost::command::run(*args).await?)?;
         }
         Command::Relay(args) => {
             let config = RelayConfig::resolve(*args)?;

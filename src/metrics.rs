@@ -1,14 +1,15 @@
 //! What the process tells Prometheus: every metric's name and help in one place, typed handles everywhere else.
 //!
 //! [`Metrics`] is made once and cloned. Label values come from enums of the code that counts (error classes, actions,
-//! decisions), never from pods, so that the number of series does not grow with the number of pods.
+//! decisions), never from pods, so that the number of series does not grow with the number of pods; those of cost name
+//! namespaces, up to a bound.
 
 mod health;
 mod process;
 mod serve;
 
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    CounterVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     core::Collector,
 };
 
@@ -74,6 +75,8 @@ pub struct Metrics {
     pub log_archive_requests: IntCounterVec,
     /// Records of cost, by `outcome` (kept, dropped).
     pub cost_records: IntCounterVec,
+    /// What groups that are over have cost, in units of the `currency`, by `namespace` and `role`.
+    pub cost: CounterVec,
     /// Writes of records of cost, by `outcome` (ok, failed).
     pub cost_writes: IntCounterVec,
     /// Connections and queries the relay forwarded, by `port` (api, dns-tcp, dns-udp) and `outcome`.
@@ -214,6 +217,13 @@ impl Metrics {
                 "cost_records_total",
                 "Records of what container groups cost",
                 &["outcome"],
+            )?,
+            cost: register(
+                r,
+                CounterVec::new(
+                    Opts::new("cost_total", "What container groups that are over have cost").namespace("virtual_node"),
+                    &["namespace", "role", "currency"],
+                )?,
             )?,
             cost_writes: counters(r, "cost_writes_total", "Writes of such records", &["outcome"])?,
             relay_forwards: counters(

@@ -49,6 +49,19 @@ impl fmt::Display for MiB {
     }
 }
 
+impl NanoMoney {
+    /// Reads an amount that is not negative, with up to nine decimals, such as `0.123456789`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
+        let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        if !digits(whole) || !digits(decimals) || decimals.len() > 9 {
+            return None;
+        }
+        let (whole, decimals): (i128, i128) = (whole.parse().ok()?, format!("{decimals:0<9}").parse().ok()?);
+        whole.checked_mul(1_000_000_000)?.checked_add(decimals).map(Self)
+    }
+}
+
 impl Add for NanoMoney {
     type Output = Self;
 
@@ -102,6 +115,11 @@ mod tests {
             (12_345_678_901, "12.345678901"),
         ] {
             assert_eq!(NanoMoney(amount).to_string(), text);
+            assert_eq!(NanoMoney::parse(text), Some(NanoMoney(amount)).filter(|_| amount >= 0));
+        }
+        assert_eq!(NanoMoney::parse("1.5"), Some(NanoMoney(1_500_000_000)));
+        for wrong in ["", "1.0000000001", "x", "1.x"] {
+            assert_eq!(NanoMoney::parse(wrong), None, "{wrong}");
         }
         assert_eq!(
             [NanoMoney(1), NanoMoney(2)].into_iter().sum::<NanoMoney>(),

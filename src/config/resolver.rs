@@ -57,6 +57,7 @@ pub(super) struct CostText {
     pub(super) records: Option<String>,
     pub(super) namespace: Option<String>,
     pub(super) kubeconfig: Option<String>,
+    pub(super) impersonate: Option<String>,
     pub(super) max_age: Option<String>,
     pub(super) max_mib: Option<String>,
     pub(super) currency: Option<String>,
@@ -332,6 +333,7 @@ impl Resolver {
         let cost = CostConfig {
             namespace: self.parsed("cost-namespace", text.namespace, parse_object_name),
             kubeconfig: self.path("cost-kubeconfig", text.kubeconfig),
+            impersonate: self.text("cost-impersonate", text.impersonate),
             max_age: self
                 .parsed("cost-max-age", text.max_age, parse_duration)
                 .unwrap_or(DEFAULT_COST_MAX_AGE),

@@ -14,6 +14,7 @@ use provider::status::PodFacts;
 use provider::units::NanoMoney;
 
 use crate::cost::application::{Application, Role};
+use crate::cost::prices::Product;
 use crate::cost::record::{Doubt, Exit};
 
 /// How long the removal of a pod's object waits for its record to be kept.
@@ -38,6 +39,8 @@ pub struct Meter {
     pub special: Option<Box<Special>>,
     /// Its group; none = it has none yet.
     pub group: Option<Box<GroupMeter>>,
+    /// Held, so that its prices are asked for.
+    pub watched: Option<Arc<Product>>,
 }
 
 /// How a group was bought, where not by size and pay-as-you-go.
@@ -133,6 +136,7 @@ impl Meter {
             bought: None,
             special: None,
             group: None,
+            watched: None,
         }
     }
 

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! [`application`] says whose a pod is, [`meter`] is what a pod's record holds for its bill, [`record`] what is kept of it,
-//! [`chunks`] how that is laid out, [`recorder`] writes it, [`reader`] reads it back. The arithmetic is
+//! [`chunks`] how that is laid out, [`recorder`] writes it, [`reader`] reads it back, [`running`] adds what is not over yet,
+//! [`report`] joins it into applications for [`command`]. The arithmetic is
 //! [`provider::billing`].
 //!
 //! # Guarantees
@@ -17,8 +18,12 @@
 
 pub mod application;
 pub mod chunks;
+pub mod command;
+pub mod live;
 pub mod meter;
 pub mod prices;
 pub mod reader;
 pub mod record;
 pub mod recorder;
+pub mod report;
+pub mod running;

@@ -12,7 +12,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -27,6 +27,7 @@ use crate::chain::chain;
 use crate::clock;
 use crate::cost::application::{Application, Applications};
 use crate::cost::chunks::{self, Chunk, WRITER};
+use crate::cost::live::{MOST_NAMESPACES, OTHERS};
 use crate::cost::prices::Prices;
 use crate::cost::reader;
 use crate::cost::record::CostRecord;
@@ -89,8 +90,20 @@ pub struct Recorder {
     shared: Arc<Shared>,
 }
 
+/// Prices of a recorder, for who must not keep it from ending.
+pub struct WeakPrices(Weak<Shared>);
+
+impl WeakPrices {
+    /// What `look` makes of the prices; none = the recorder has ended.
+    pub fn with<T>(&self, look: impl FnOnce(&Prices) -> T) -> Option<T> {
+        self.0.upgrade().map(|shared| look(&shared.prices))
+    }
+}
+
 struct Shared {
     applications: Mutex<Applications>,
+    /// Those with series of their own.
+    namespaces: Mutex<HashSet<String>>,
     prices: Prices,
     cluster: String,
     region: String,
@@ -115,6 +128,7 @@ impl Recorder {
         let (queue, items) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
             applications: Mutex::default(),
+            namespaces: Mutex::default(),
             prices,
             cluster: cluster.to_owned(),
             region: region.to_owned(),
@@ -146,6 +160,11 @@ impl Recorder {
         &self.shared.prices
     }
 
+    /// Prices, for as long as the recorder is there.
+    pub fn weak_prices(&self) -> WeakPrices {
+        WeakPrices(Arc::downgrade(&self.shared))
+    }
+
     /// Id of the cluster.
     pub fn cluster(&self) -> &str {
         &self.shared.cluster
@@ -154,6 +173,23 @@ impl Recorder {
     /// Region of the groups.
     pub fn region(&self) -> &str {
         &self.shared.region
+    }
+
+    /// Counts `record` in the metrics: once, by the agent that saw its group end.
+    pub fn count(&self, record: &CostRecord) {
+        let namespace = record.namespace.as_str();
+        let namespace = {
+            let mut namespaces = lock(&self.shared.namespaces);
+            if namespaces.contains(namespace) || namespaces.len() < MOST_NAMESPACES {
+                namespaces.insert(namespace.to_owned());
+                namespace
+            } else {
+                OTHERS
+            }
+        };
+        let labels = [namespace, record.role.as_str(), record.currency.as_str()];
+        let units = record.charge.amount.0.max(0) as f64 / 1e9;
+        self.shared.metrics.cost.with_label_values(&labels).inc_by(units);
     }
 
     /// Keeps `record` and tells `told` when that is done, or when it cannot be done at present.

@@ -116,7 +116,11 @@ impl Effects {
             }
             Decision::Evict => async move { Outcome::Evicted(this.evict(&pod).await) }.boxed(),
             Decision::Publish => {
-                let write = publish::prepare(record, self.recorder.as_ref().map(Recorder::prices), now)?;
+                let write = publish::prepare(
+                    record,
+                    self.recorder.as_ref().map(|r| (r.prices(), &*self.settings)),
+                    now,
+                )?;
                 async move { Outcome::Published(this.publish(write).await) }.boxed()
             }
             Decision::RemoveObject => async move { Outcome::ObjectRemoved(this.remove_object(&pod).await) }.boxed(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use provider::annotations;
 use provider::billing::{Charge, HourPrice, Rate, SpotTerms, Tariff, Usage};
@@ -12,10 +12,12 @@ use provider::mapping::{self, Settings, quantity};
 use provider::request::CreateContainerGroup;
 use provider::sizes::Size;
 use provider::status::{Previous, PreviousState};
+use provider::units::NanoMoney;
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 
 use crate::cost::application::Whose;
+use crate::cost::live::Running;
 use crate::cost::meter::{End, Kept, Meter, PATIENCE, Special, Spot};
 use crate::cost::prices::{Prices, Product, Quote};
 use crate::cost::record::{CostRecord, Doubt, PriceSource, VERSION};
@@ -28,6 +30,8 @@ use crate::pods::watch::NodePod;
 const USUAL_PROTECTION: u32 = 1;
 /// Seconds of an hour.
 const HOUR: i64 = 3_600;
+/// Hours of a spot group whose prices are looked up; ECI keeps none for so long.
+const MOST_HOURS: i64 = 24 * 366;
 
 /// The meter of a pod just seen, with what an earlier agent has written to it.
 pub(super) fn meter(recorder: &Recorder, pod: &NodePod, record: &PodRecord, settings: &Settings) -> Box<Meter> {
@@ -54,7 +58,7 @@ pub(super) fn meter(recorder: &Recorder, pod: &NodePod, record: &PodRecord, sett
             .and_then(|hours| hours.parse().ok())
             .unwrap_or(USUAL_PROTECTION),
         created: None,
-        bought_for: None,
+        bought_for: text(annotations::SPOT_PRICE_PER_HOUR).and_then(NanoMoney::parse),
     });
     special(
         &mut meter,
@@ -185,6 +189,7 @@ pub(super) fn settle(
     if let Some(delete) = delete {
         meter.deleted(delete.at, confirmed);
     }
+    watch(meter, recorder.prices());
     // Its full record may tell what the cheap one does not.
     let awaited = meter.needs_full_record();
     let Some(group) = meter
@@ -251,6 +256,10 @@ pub(super) fn settle(
         charge,
         doubts,
     };
+    if delete.is_some() || !record.desired.finished {
+        // What had ended before this agent began was counted by another.
+        recorder.count(&cost);
+    }
     if let Some(group) = &mut meter.group {
         (group.kept, group.charge) = (Kept::Asked(now + PATIENCE), Some(charge));
         let (inputs, uid, id) = (inputs.clone(), uid.clone(), group.id.clone());
@@ -263,6 +272,16 @@ pub(super) fn settle(
                 }
             }),
         );
+    }
+}
+
+/// Has the prices asked for that the group's bill will need.
+fn watch(meter: &mut Meter, prices: &Prices) {
+    if meter.group.is_none() {
+        return;
+    }
+    if let Some(product) = product(meter).filter(|product| meter.watched.as_deref() != Some(product)) {
+        meter.watched = Some(prices.watch(product));
     }
 }
 
@@ -312,6 +331,7 @@ fn product(meter: &Meter) -> Option<Product> {
         size: meter.bought?,
         instance_type: special.map(|s| s.instance_type.clone()).unwrap_or_default(),
         economy: special.is_some_and(|s| s.compute_category.as_ref() == "economy"),
+        spot: special.is_some_and(|s| s.spot.is_some()),
     })
 }
 
@@ -323,31 +343,51 @@ fn zone<'a>(special: &'a Special, settings: &'a Settings) -> &'a str {
     }
 }
 
-fn tariff(meter: &Meter, usage: Usage, quote: Quote, _prices: &Prices, _settings: &Settings) -> Tariff {
+fn tariff(meter: &Meter, usage: Usage, quote: Quote, prices: &Prices, settings: &Settings) -> Tariff {
     let spot = meter.special.as_ref().and_then(|special| special.spot);
     let Some(spot) = spot else {
         return Tariff::pay_as_you_go(quote.list);
     };
     // Without the time of its creation, its hours are taken to count from where its billing starts.
     let created = spot.created.unwrap_or_else(|| usage.start.earliest());
-    let first = spot.bought_for.map(|price| HourPrice {
-        hour: 0,
-        rate: Rate::per_hour(price),
+    let zone = meter.special.as_deref().map_or("", |special| zone(special, settings));
+    let asked = |hour: u32| {
+        let begins = created + SignedDuration::from_hours(hour.into());
+        let price = prices.spot_at(&product(meter)?, zone, begins);
+        price.or(spot.bought_for.filter(|_| hour == 0))
+    };
+    let last = usage
+        .end
+        .latest()
+        .duration_since(created)
+        .as_hours()
+        .clamp(0, MOST_HOURS);
+    // Hours within the protection time cost what the first did.
+    let hours = std::iter::once(0).chain(spot.protected_hours.max(1)..=u32::try_from(last).unwrap_or(0));
+    let known = hours.filter_map(|hour| {
+        let rate = Rate::per_hour(asked(hour)?);
+        Some(HourPrice { hour, rate })
     });
+    let hours = known.collect();
     Tariff {
         list: quote.list,
         spot: Some(SpotTerms {
             created,
             protected_hours: spot.protected_hours,
-            hours: first.into_iter().collect(),
+            hours,
         }),
     }
 }
 
 /// The annotations about its cost that ride along when a status is written: what it costs an hour while it runs, and what it
 /// has cost once that is known.
-pub(super) fn annotate(record: &PodRecord, prices: Option<&Prices>, running: bool, map: &mut Map<String, Value>) {
-    let (Some(meter), Some(prices)) = (&record.meter, prices) else {
+pub(super) fn annotate(
+    record: &PodRecord,
+    prices: Option<(&Prices, &Settings)>,
+    running: bool,
+    map: &mut Map<String, Value>,
+) {
+    let (Some(meter), Some((prices, settings))) = (&record.meter, prices) else {
         return;
     };
     let Some(group) = &meter.group else { return };
@@ -367,6 +407,9 @@ pub(super) fn annotate(record: &PodRecord, prices: Option<&Prices>, running: boo
         }
         if let Some(quote) = quote {
             set(annotations::PRICE_PER_HOUR, quote.list.cost(HOUR).to_string());
+            if let Some(price) = bought_for(meter, prices, settings) {
+                set(annotations::SPOT_PRICE_PER_HOUR, price.to_string());
+            }
             set(annotations::CURRENCY, quote.currency.as_str().to_owned());
         }
     }
@@ -384,6 +427,33 @@ pub(super) fn annotate(record: &PodRecord, prices: Option<&Prices>, running: boo
                 .to_owned(),
         );
     }
+}
+
+/// What an hour of a spot group cost when it was made.
+fn bought_for(meter: &Meter, prices: &Prices, settings: &Settings) -> Option<NanoMoney> {
+    let special = meter.special.as_deref()?;
+    let (spot, group) = (special.spot?, meter.group.as_ref()?);
+    let created = spot.created.or(group.billed_from).unwrap_or(group.known);
+    let asked = prices.spot_at(&product(meter)?, zone(special, settings), created);
+    asked.or(spot.bought_for)
+}
+
+/// What the group of `record` costs now, for the figures.
+pub(super) fn running(record: &PodRecord, prices: &Prices, settings: &Settings, now: Timestamp) -> Option<Running> {
+    let meter = record.meter.as_ref()?;
+    let group = meter.group.as_ref().filter(|group| group.end.is_none())?;
+    let start = group.billed_from?;
+    let quote = quote(meter, prices)?;
+    let usage = Usage::exact(start, now.max(start));
+    let tariff = tariff(meter, usage, quote, prices, settings);
+    let units = |amount: NanoMoney| amount.0 as f64 / 1e9;
+    let last_hour = now.max(start) - SignedDuration::from_hours(1);
+    let hour = Usage::exact(last_hour, now.max(start)).charge(&tariff).amount;
+    Some(Running {
+        per_second: units(hour) / HOUR as f64,
+        so_far: units(usage.charge(&tariff).amount),
+        currency: quote.currency.as_str(),
+    })
 }
 
 /// Reads `2.0-4.0Gi`.

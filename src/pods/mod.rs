@@ -55,6 +55,7 @@ use provider::tags;
 use tokio::sync::{mpsc, watch as latest};
 
 use crate::caps::Caps;
+use crate::cost::live as live_cost;
 use crate::cost::recorder::Recorder;
 use crate::kubelet::archive::LogKeeper;
 use crate::metrics::{Health, Metrics};
@@ -113,6 +114,14 @@ pub struct Connections {
     pub metrics: Metrics,
 }
 
+/// Registers what the groups of `node` cost now.
+fn live_costs(registry: &prometheus::Registry, node: &str, store: Store, rate: live_cost::Rate) {
+    let registered = live_cost::LiveCost::new(node, store, rate).and_then(|live| registry.register(Box::new(live)));
+    if let Err(error) = registered {
+        tracing::warn!(%error, "what runs is not in the metrics of cost");
+    }
+}
+
 /// Runs the pods of one node until shutdown, and then until what is under way was heard.
 pub async fn run(settings: PodsSettings, connections: Connections, shutdown: Shutdown) {
     let Connections {
@@ -127,6 +136,7 @@ pub async fn run(settings: PodsSettings, connections: Connections, shutdown: Shu
         metrics,
     } = connections;
     let node = settings.mapping.node_name.clone();
+    let figures_registry = metrics.registry().clone();
     let figures = Figures::new(metrics, &node);
     let pods_listed = health.require(format!("pods of {node} listed"), "not listed yet");
     let groups_listed = health.require(format!("groups of {node} listed"), "not listed yet");
@@ -179,6 +189,15 @@ pub async fn run(settings: PodsSettings, connections: Connections, shutdown: Shu
         patience: settings.patience,
         calls_per_second: settings.poll_calls_per_second,
     };
+    if let Some(recorder) = recorder {
+        let (store, settings) = (store.clone(), settings.mapping.clone());
+        let prices = recorder.weak_prices();
+        let rate = move |record: &record::PodRecord, now| {
+            let running = prices.with(|prices| bill::running(record, prices, &settings, now));
+            running.flatten()
+        };
+        live_costs(&figures_registry, &node, store, Box::new(rate));
+    }
     let watching = async {
         let mut events = pin!(watch::stream(kube, &node, settings.streaming_lists));
         while let Some(Some(event)) = shutdown.race(events.next()).await {

@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::PodStatus;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use provider::annotations;
 use provider::group::{ContainerState, GroupStatus, ObservedGroup};
+use provider::mapping::Settings;
 use provider::status::{self, Phase, reasons};
 use provider::written_back::{self, Known};
 use serde_json::{Map, Value, json};
@@ -211,7 +212,7 @@ pub fn due(record: &PodRecord, now: Timestamp) -> Publish {
 }
 
 /// The write that is due.
-pub fn prepare(record: &PodRecord, prices: Option<&Prices>, now: Timestamp) -> Option<Write> {
+pub fn prepare(record: &PodRecord, prices: Option<(&Prices, &Settings)>, now: Timestamp) -> Option<Write> {
     let status = wanted(record, now)?;
     let mut body = status::patch(&record.facts.uid, &status);
     let running = status.phase.as_deref() == Some(Phase::Running.as_str());

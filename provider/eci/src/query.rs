@@ -88,6 +88,10 @@ pub struct PriceQuery {
     pub cpu: MilliCpu,
     /// Memory of the group.
     pub memory: MiB,
+    /// Instance type, in place of the two.
+    pub instance_type: Option<String>,
+    /// `economy` or `general`.
+    pub compute_category: Option<String>,
     /// In this zone.
     pub zone_id: Option<String>,
     /// `SpotAsPriceGo` to learn spot prices.
@@ -167,8 +171,12 @@ impl LogQuery {
 impl PriceQuery {
     pub(crate) fn params(&self, region: &str) -> Params {
         let mut params = base(region);
-        put(&mut params, "Cpu", Some(format!("{:?}", self.cpu.as_vcpu())));
-        put(&mut params, "Memory", Some(format!("{:?}", self.memory.as_gib())));
+        if self.instance_type.is_none() {
+            put(&mut params, "Cpu", Some(format!("{:?}", self.cpu.as_vcpu())));
+            put(&mut params, "Memory", Some(format!("{:?}", self.memory.as_gib())));
+        }
+        put(&mut params, "InstanceType", self.instance_type.clone());
+        put(&mut params, "ComputeCategory", self.compute_category.clone());
         put(&mut params, "ZoneId", self.zone_id.clone());
         put(&mut params, "SpotStrategy", self.spot_strategy.clone());
         params
@@ -304,5 +312,10 @@ mod tests {
             ..Default::default()
         };
         assert_eq!(lines(query.params("r")), ["RegionId=r", "Cpu=2.0", "Memory=0.5"]);
+        let by_type = PriceQuery {
+            instance_type: Some("ecs.c6.large".to_owned()),
+            ..query
+        };
+        assert_eq!(lines(by_type.params("r")), ["RegionId=r", "InstanceType=ecs.c6.large"]);
     }
 }
