@@ -27,6 +27,7 @@ mod cluster;
 mod collection;
 mod containers;
 mod controllers;
+mod cost;
 mod deletion;
 mod drain;
 mod exec;

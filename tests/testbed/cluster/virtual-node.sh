@@ -54,6 +54,15 @@ ready_relay() { wait_ready relay 30 http_ok "https://$RELAY_IP/livez" --cacert "
 # agent_ip: the address the agent has at present.
 agent_ip() { cat "$STATE/config/agent-ip" 2>/dev/null || printf '%s' "${VN_NODE_IP:-${AGENT_IPS[0]}}"; }
 
+# rights_for_costs: lets the agent keep records of cost, by the rights that the manifests give it.
+rights_for_costs() {
+	kubectl get rolebinding --namespace virtual-node virtual-node-cost >/dev/null 2>&1 && return
+	{
+		kubectl create namespace virtual-node --dry-run=client --output yaml | kubectl apply -f -
+		kubectl apply --namespace virtual-node -f - <"$TESTBED/../../manifests/base/agent-rbac.yaml"
+	} >>"$LOGS/agent.log" 2>&1
+}
+
 # start_agent [ADDRESS]
 start_agent() {
 	local ip=${1:-$(agent_ip)}
@@ -76,6 +85,16 @@ start_agent() {
 	fi
 	# Alone, the node takes every pod; beside a worker, those that tolerate its taint.
 	has_worker || is_external || flags+=(--register-with-taints '')
+	# In a cluster of the user's own, nothing is made but the node.
+	if is_external; then
+		flags+=(--cost-records false)
+	else
+		rights_for_costs || true
+		flags+=(
+			--cost-namespace virtual-node --cost-kubeconfig "$STATE/kubeconfig"
+			--cost-impersonate system:serviceaccount:virtual-node:virtual-node
+		)
+	fi
 	# Logs of Spark's drivers outlive their groups where there is a store.
 	! has_part store || flags+=(--log-archive "s3://$LOG_BUCKET/archive" --log-archive-endpoint "$STORE_URL")
 	if has_part burst; then

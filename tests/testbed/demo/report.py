@@ -1,9 +1,11 @@
 """Prints what became of an application's pods, and what they cost.
 
-report.py timeline|cost PODS LEDGER
+report.py timeline PODS LEDGER
+report.py cost COST
 
 PODS is the JSON of `kubectl get pods --output json`, LEDGER what mock-eci's /mock/ledger
 answers. Pods and container groups belong together by the pod's UID, a tag of the group.
+COST is what `virtual-node cost show APPLICATION --output json` prints.
 """
 
 import json
@@ -78,28 +80,26 @@ def timeline(pods, bills):
     print(f"(UTC, {' to '.join(str(day) for day in sorted({min(days), max(days)}))})")
 
 
-def cost(pods, bills):
-    """One row a pod, and their sum: the application's price."""
-    rows = [["pod", "vCPU", "GiB", "seconds", "vCPU-seconds", "GiB-seconds", "price", "currency"]]
-    cpu_seconds = memory_seconds = amount = Decimal(0)
-    currencies = set()
-    for pod, bill in with_bills(pods, bills):
-        seconds = Decimal(bill["BilledSeconds"])
-        cpu, memory = Decimal(bill["MilliCpu"]) / 1000, Decimal(bill["MemoryMib"]) / 1024
-        price = Decimal(bill["AmountNano"]).scaleb(-9)
-        rows.append(row(pod["metadata"]["name"], plain(cpu), plain(memory), plain(seconds), cpu * seconds, memory * seconds, price, bill))
+def cost(shown):
+    """One row a container group, and their sum: the application's price."""
+    rows = [["pod", "vCPU", "GiB", "seconds", "pulling", "vCPU-seconds", "GiB-seconds", "price", "currency"]]
+    cpu_seconds = memory_seconds = Decimal(0)
+    for group in shown["groups"]:
+        seconds = Decimal(group["charge"]["seconds"])
+        cpu, memory = Decimal(group["bought"]["milliCpu"]) / 1000, Decimal(group["bought"]["memoryMib"]) / 1024
+        figures = [cpu, memory, seconds, Decimal(group["derived"]["pullingSeconds"]), cpu * seconds, memory * seconds]
+        rows.append([group["pod"], *map(plain, figures), price(group["charge"]), group["currency"]])
         cpu_seconds += cpu * seconds
         memory_seconds += memory * seconds
-        amount += price
-        currencies.add(bill["Currency"])
-    if len(currencies) != 1:
-        sys.exit(f"error: the bills are in several currencies: {', '.join(sorted(currencies))}")
-    rows.append(row("total", NONE, NONE, NONE, cpu_seconds, memory_seconds, amount, bill))
+    if len(shown["applications"]) != 1:
+        sys.exit(f"error: there are {len(shown['applications'])} applications, not one")
+    total = shown["applications"][0]
+    rows.append(["total", NONE, NONE, NONE, NONE, plain(cpu_seconds), plain(memory_seconds), price(total["total"]), total["currency"]])
     table(rows)
 
 
-def row(name, cpu, memory, seconds, cpu_seconds, memory_seconds, price, bill):
-    return [name, cpu, memory, seconds, plain(cpu_seconds), plain(memory_seconds), f"{price:.9f}", bill["Currency"]]
+def price(charge):
+    return f"{Decimal(charge['amount']).scaleb(-9):.9f}"
 
 
 def plain(number):
@@ -107,17 +107,21 @@ def plain(number):
     return f"{number:f}".rstrip("0").rstrip(".") if "." in f"{number:f}" else f"{number:f}"
 
 
-def main(report, pods_file, ledger_file):
-    with open(pods_file, encoding="utf-8") as file:
-        pods = json.load(file)["items"]
-    with open(ledger_file, encoding="utf-8") as file:
-        bills = json.load(file)
+def read(name):
+    with open(name, encoding="utf-8") as file:
+        return json.load(file)
+
+
+def main(report, *files):
+    if report == "cost":
+        return cost(read(files[0]))
+    pods = read(files[0])["items"]
     if not pods:
         sys.exit("error: the application has no pods")
-    {"timeline": timeline, "cost": cost}[report](pods, bills)
+    timeline(pods, read(files[1]))
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 4 or sys.argv[1] not in ("timeline", "cost"):
-        sys.exit("usage: report.py timeline|cost PODS LEDGER")
+    if [*sys.argv[1:2], len(sys.argv)] not in (["timeline", 4], ["cost", 3]):
+        sys.exit("usage: report.py timeline PODS LEDGER | report.py cost COST")
     main(*sys.argv[1:])
