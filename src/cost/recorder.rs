@@ -278,10 +278,17 @@ impl Writer {
                 let Some(item) = items.recv().await else { return };
                 self.waiting.push_back(item);
             }
-            sleep_until(next).await;
-            while let Ok(item) = items.try_recv() {
-                self.waiting.push_back(item);
-            }
+            // Until then others come; and when the agent ends there is no time to wait.
+            let ends = loop {
+                tokio::select! {
+                    biased;
+                    item = items.recv() => match item {
+                        Some(item) => self.waiting.push_back(item),
+                        None => break true,
+                    },
+                    () = sleep_until(next) => break false,
+                }
+            };
             self.bound();
             next = clock::monotonic() + PERIOD;
             let result = match timeout(WRITE_TIMEOUT, self.write()).await {
@@ -306,7 +313,7 @@ impl Writer {
                         records = self.waiting.len(),
                         "keeping records of cost failed; will retry"
                     );
-                    if items.is_closed() {
+                    if ends {
                         return;
                     }
                     next = clock::monotonic() + pause;
