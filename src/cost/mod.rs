@@ -4,6 +4,7 @@
 //! watch, create, poll ──► meter (what is known of a group's bill) ──ended──► record ──► recorder ──► ConfigMaps
 //! price table | list of ECI ──► prices ──────────────────────────────────────┘                          │
 //! virtual-node cost ◄── report ◄── reader ◄────────────────────────────────────────────────────────────┘
+//!                         └── split (what paid time went into) ◄── eventlog (Spark's own story of the run)
 //! ```
 //!
 //! [`application`] says whose a pod is, [`meter`] is what a pod's record holds for its bill, [`record`] what is kept of it,
@@ -19,6 +20,7 @@
 pub mod application;
 pub mod chunks;
 pub mod command;
+pub mod eventlog;
 pub mod live;
 pub mod meter;
 pub mod prices;
@@ -27,3 +29,4 @@ pub mod record;
 pub mod recorder;
 pub mod report;
 pub mod running;
+pub mod split;

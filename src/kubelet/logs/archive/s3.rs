@@ -10,7 +10,7 @@ use eci::credentials::{Chain, Environment};
 use eci::{ProvideCredentials, Transport};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use jiff::Timestamp;
 use rusty_s3::actions::ListObjectsV2;
 use rusty_s3::{Bucket, Credentials, S3Action as _, UrlStyle};
@@ -129,6 +129,17 @@ impl S3Store {
         body: Bytes,
         sign: impl Fn(&Credentials, &Timestamp) -> Url,
     ) -> Result<Response<Bytes>, StoreError> {
+        self.send_with(method, HeaderMap::new(), body, sign).await
+    }
+
+    /// As [`Self::send`], with headers that are no part of what is signed.
+    async fn send_with(
+        &self,
+        method: Method,
+        headers: HeaderMap,
+        body: Bytes,
+        sign: impl Fn(&Credentials, &Timestamp) -> Url,
+    ) -> Result<Response<Bytes>, StoreError> {
         let failed = |what: &(dyn std::error::Error + 'static)| StoreError::Failed(chain(what));
         let found = self.credentials.provide().await.map_err(|e| failed(&e))?;
         let (id, secret) = (found.access_key_id.clone(), found.access_key_secret.expose());
@@ -137,12 +148,13 @@ impl S3Store {
             None => Credentials::new(id, secret),
         };
         let url = sign(&credentials, &clock::now());
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(method)
             .uri(url.as_str())
             .header(http::header::CONTENT_LENGTH, body.len())
             .body(body)
             .map_err(|_| StoreError::Failed("the request cannot be built".to_owned()))?;
+        request.headers_mut().extend(headers);
         let answer = tokio::time::timeout(PATIENCE, self.transport.send(request)).await;
         let answer = match answer {
             Ok(answer) => answer.map_err(|e| failed(&e))?,
@@ -150,8 +162,36 @@ impl S3Store {
         };
         match answer.status() {
             status if status.is_success() => Ok(answer),
+            // What was asked for begins where the object ends.
+            StatusCode::RANGE_NOT_SATISFIABLE => Ok(Response::default()),
             StatusCode::NOT_FOUND if said(answer.body()).starts_with("NoSuchKey") => Err(StoreError::Absent),
             status => Err(StoreError::Failed(format!("{status}: {}", said(answer.body())))),
+        }
+    }
+
+    /// At most `length` bytes of an object from byte `from` on; none where it ends before.
+    ///
+    /// # Errors
+    /// As for [`ObjectStore::get`].
+    pub async fn get_range(&self, key: String, from: u64, length: u64) -> Result<Bytes, StoreError> {
+        let key = self.key(&key);
+        let sign = |credentials: &Credentials, now: &Timestamp| {
+            let action = self.bucket.get_object(Some(credentials), &key);
+            action.sign_with_time(SIGNED_FOR, now)
+        };
+        let last = from.saturating_add(length).saturating_sub(1);
+        let range = HeaderValue::from_str(&format!("bytes={from}-{last}"));
+        let range = range.map_err(|_| StoreError::Failed("the request cannot be built".to_owned()))?;
+        let headers = HeaderMap::from_iter([(http::header::RANGE, range)]);
+        let answer = self.send_with(Method::GET, headers, Bytes::new(), sign).await?;
+        match answer.status() {
+            StatusCode::PARTIAL_CONTENT => Ok(answer.into_body()),
+            // A store that knows no ranges sends all of it.
+            _ => {
+                let start = usize::try_from(from).unwrap_or(usize::MAX).min(answer.body().len());
+                let end = usize::try_from(last.saturating_add(1)).unwrap_or(usize::MAX);
+                Ok(answer.body().slice(start..end.clamp(start, answer.body().len())))
+            }
         }
     }
 

@@ -1,0 +1,187 @@
+//! (pure) Spark's events, so far as they say when who did what.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+/// An event that matters here.
+#[derive(Debug, PartialEq)]
+pub(super) enum Event {
+    ApplicationStart(ApplicationStart),
+    ApplicationEnd(ApplicationEnd),
+    Environment(Environment),
+    ExecutorAdded(ExecutorAdded),
+    ExecutorRemoved(ExecutorRemoved),
+    JobStart(JobStart),
+    StageSubmitted(StageSubmitted),
+    StageCompleted(StageCompleted),
+    TaskStart(TaskStart),
+    TaskEnd(TaskEnd),
+}
+
+#[derive(Debug, Deserialize, PartialEq)]
+pub(super) struct ApplicationStart {
+    #[serde(rename = "App Name", default)]
+    pub(super) name: String,
+    #[serde(rename = "App ID", default)]
+    pub(super) id: Option<String>,
+    #[serde(rename = "Timestamp")]
+    pub(super) at: i64,
+}
+
+#[derive(Debug, Deserialize, PartialEq)]
+pub(super) struct ApplicationEnd {
+    #[serde(rename = "Timestamp")]
+    pub(super) at: i64,
+}
+
+#[derive(Debug, Deserialize, PartialEq)]
+pub(super) struct Environment {
+    #[serde(rename = "Spark Properties", default)]
+    pub(super) properties: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Deserialize, PartialEq)]
+pub(super) struct ExecutorAdded {
+    #[serde(rename = "Timestamp")]
+    pub(super) at: i64,
+    #[serde(rename = "Executor ID")]
+    pub(super) id: String,
+    #[serde(rename = "Executor Info")]
+    pub(super) info: ExecutorInfo,
+}
+
+#[derive(Debug, Deserialize, PartialEq)]
+pub(super) struct ExecutorInfo {
+    #[serde(rename = "Total Cores", default)]
+    pub(super) cores: u32,
+}
+
+#[derive(Debug, Deserialize, PartialEq)]
+pub(super) struct ExecutorRemoved {
+    #[serde(rename = "Timestamp")]
+    pub(super) at: i64,
+    #[serde(rename = "Executor ID")]
+    pub(super) id: String,
+    #[serde(rename = "Removed Reason", default)]
+    pub(super) reason: String,
+}
+
+#[derive(Debug, Deserialize, PartialEq)]
+pub(super) struct JobStart {
+    #[serde(rename = "Stage IDs", default)]
+    pub(super) stages: Vec<u32>,
+    #[serde(rename = "Properties", default)]
+    pub(super) properties: Option<Properties>,
+}
+
+/// What a job's thread said of itself.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+pub(super) struct Properties {
+    #[serde(rename = "spark.jobGroup.id", default)]
+    pub(super) group: Option<String>,
+    #[serde(rename = "spark.job.description", default)]
+    pub(super) description: Option<String>,
+}
+
+#[derive(Debug, Deserialize, PartialEq)]
+pub(super) struct StageSubmitted {
+    #[serde(rename = "Stage Info")]
+    pub(super) info: StageInfo,
+    #[serde(rename = "Properties", default)]
+    pub(super) properties: Option<Properties>,
+}
+
+#[derive(Debug, Deserialize, PartialEq)]
+pub(super) struct StageCompleted {
+    #[serde(rename = "Stage Info")]
+    pub(super) info: StageInfo,
+}
+
+#[derive(Debug, Deserialize, PartialEq)]
+pub(super) struct StageInfo {
+    #[serde(rename = "Stage ID")]
+    pub(super) id: u32,
+    #[serde(rename = "Stage Attempt ID", default)]
+    pub(super) attempt: u32,
+    #[serde(rename = "Stage Name", default)]
+    pub(super) name: String,
+    #[serde(rename = "Submission Time", default)]
+    pub(super) submitted: Option<i64>,
+    #[serde(rename = "Completion Time", default)]
+    pub(super) completed: Option<i64>,
+    #[serde(rename = "Failure Reason", default)]
+    pub(super) failure: Option<String>,
+}
+
+#[derive(Debug, Deserialize, PartialEq)]
+pub(super) struct TaskStart {
+    #[serde(rename = "Stage ID")]
+    pub(super) stage: u32,
+    #[serde(rename = "Stage Attempt ID", default)]
+    pub(super) attempt: u32,
+    #[serde(rename = "Task Info")]
+    pub(super) info: TaskInfo,
+}
+
+#[derive(Debug, Deserialize, PartialEq)]
+pub(super) struct TaskEnd {
+    #[serde(rename = "Stage ID")]
+    pub(super) stage: u32,
+    #[serde(rename = "Stage Attempt ID", default)]
+    pub(super) attempt: u32,
+    #[serde(rename = "Task Info")]
+    pub(super) info: TaskInfo,
+    #[serde(rename = "Task Metrics", default)]
+    pub(super) metrics: Option<TaskMetrics>,
+}
+
+#[derive(Debug, Deserialize, PartialEq)]
+pub(super) struct TaskInfo {
+    #[serde(rename = "Task ID")]
+    pub(super) id: u64,
+    #[serde(rename = "Launch Time")]
+    pub(super) launched: i64,
+    #[serde(rename = "Finish Time", default)]
+    pub(super) finished: i64,
+    #[serde(rename = "Executor ID")]
+    pub(super) executor: String,
+    #[serde(rename = "Failed", default)]
+    pub(super) failed: bool,
+    #[serde(rename = "Killed", default)]
+    pub(super) killed: bool,
+}
+
+#[derive(Debug, Deserialize, PartialEq)]
+pub(super) struct TaskMetrics {
+    #[serde(rename = "Executor Run Time", default)]
+    pub(super) run_ms: i64,
+}
+
+/// Reads one line of a log; `Ok(None)` is an event that does not matter here.
+pub(super) fn parse(line: &[u8]) -> Result<Option<Event>, serde_json::Error> {
+    #[derive(Deserialize)]
+    struct Named<'a> {
+        #[serde(rename = "Event", borrow)]
+        name: Cow<'a, str>,
+    }
+    fn whole<T: DeserializeOwned>(line: &[u8], event: fn(T) -> Event) -> Result<Option<Event>, serde_json::Error> {
+        serde_json::from_slice(line).map(event).map(Some)
+    }
+    let Named { name } = serde_json::from_slice(line)?;
+    match name.as_ref() {
+        "SparkListenerApplicationStart" => whole(line, Event::ApplicationStart),
+        "SparkListenerApplicationEnd" => whole(line, Event::ApplicationEnd),
+        "SparkListenerEnvironmentUpdate" => whole(line, Event::Environment),
+        "SparkListenerExecutorAdded" => whole(line, Event::ExecutorAdded),
+        "SparkListenerExecutorRemoved" => whole(line, Event::ExecutorRemoved),
+        "SparkListenerJobStart" => whole(line, Event::JobStart),
+        "SparkListenerStageSubmitted" => whole(line, Event::StageSubmitted),
+        "SparkListenerStageCompleted" => whole(line, Event::StageCompleted),
+        "SparkListenerTaskStart" => whole(line, Event::TaskStart),
+        "SparkListenerTaskEnd" => whole(line, Event::TaskEnd),
+        _ => Ok(None),
+    }
+}

@@ -1,0 +1,156 @@
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use super::source::consume;
+use super::story::Builder;
+use super::*;
+
+const APPLICATION: &str = "app-20261126181408-0000";
+
+fn testdata() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cost/testdata")
+}
+
+async fn golden() -> Story {
+    let read = read(&Place::Local(testdata()), APPLICATION).await;
+    read.unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The log as text.
+fn text() -> Vec<u8> {
+    let mut text = Vec::new();
+    for number in 1..=2 {
+        let name = format!("eventlog_v2_{APPLICATION}/events_{number}_{APPLICATION}.zstd");
+        let file = std::fs::File::open(testdata().join(name)).expect("there");
+        let mut reader = decode::unpack(file, decode::Codec::Zstd).expect("zstd");
+        reader.read_to_end(&mut text).expect("unpacks");
+    }
+    text
+}
+
+/// The story of a log with this text.
+pub(crate) fn story_of(text: &[u8]) -> Story {
+    let reader = std::io::Cursor::new(text.to_vec());
+    consume(Box::new(reader), decode::Codec::Plain, Builder::default())
+        .0
+        .finish()
+}
+
+/// The story of the golden log.
+pub(crate) fn golden_story() -> Story {
+    story_of(&text())
+}
+
+#[tokio::test]
+async fn the_log_of_a_real_run() {
+    let story = golden().await;
+    assert_eq!((story.id.as_str(), story.name.as_str()), (APPLICATION, "golden.py"));
+    assert_eq!((story.broken_off.as_deref(), story.unreadable), (None, 0));
+    assert_eq!(story.ended.expect("ended") - story.started.expect("started"), 120_207);
+    assert_eq!(story.settings.get("spark.executor.memory"), Some("512m"));
+    let executors: Vec<_> = story.executors.iter().map(|one| (one.id.as_str(), one.cores)).collect();
+    assert_eq!(executors, [("1", 1), ("0", 1)]);
+    let stages: Vec<_> = story
+        .stages
+        .iter()
+        .enumerate()
+        .map(|(index, stage)| {
+            let tasks = story.tasks.iter().filter(|task| task.stage as usize == index);
+            (stage.id, stage.group.as_str(), tasks.count(), stage.run_ms)
+        })
+        .collect();
+    let expected = [
+        (0, "count", 4, 30_477),
+        (1, "count", 3, 3_206),
+        (2, "sum", 2, 18_293),
+        (4, "sum", 1, 1_402),
+        (5, "", 2, 1_599),
+    ];
+    assert_eq!(stages, expected);
+    assert_eq!(story.stages[0].description, "Words counted");
+    assert!(
+        story
+            .tasks
+            .iter()
+            .all(|task| task.succeeded && task.finished > task.launched)
+    );
+    assert_eq!(story, golden_story(), "files one after the other are the log");
+}
+
+#[tokio::test]
+async fn a_log_that_breaks_off_anywhere_is_read_as_far_as_it_goes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let name = format!("events_1_{APPLICATION}.zstd");
+    let whole = std::fs::read(testdata().join(format!("eventlog_v2_{APPLICATION}/{name}"))).expect("there");
+    for end in (0..whole.len()).step_by(97) {
+        std::fs::write(folder.path().join(&name), &whole[..end]).expect("writes");
+        match read(&Place::Local(folder.path().to_owned()), APPLICATION).await {
+            Ok(story) => assert!(story.broken_off.is_some() && story.executors.len() <= 2),
+            Err(EventLogError::Unreadable { why, .. }) => assert!(!why.is_empty()),
+            Err(error) => panic!("{error}"),
+        }
+    }
+    let text = text();
+    for end in (0..text.len()).step_by(997) {
+        let story = story_of(&text[..end]);
+        assert!(
+            story
+                .tasks
+                .iter()
+                .all(|task| task.finished >= task.launched && task.finished <= story.last)
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_said() {
+    let said = async |path: &Path, application: &str| {
+        let error = read(&Place::Local(path.to_owned()), application).await;
+        error.expect_err("no log").to_string()
+    };
+    let error = said(&testdata(), "spark-1").await;
+    assert!(
+        error.contains("spark-1") && error.contains("spark.eventLog.dir"),
+        "{error}"
+    );
+    let file = testdata().join(format!("eventlog_v2_{APPLICATION}/events_1_{APPLICATION}.zstd"));
+    let error = said(&file, "spark-1").await;
+    assert!(
+        error.contains(&format!("is that of application {APPLICATION}, not of spark-1")),
+        "{error}"
+    );
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("spark-1.lz4"), "LZ4Block").expect("writes");
+    let error = said(folder.path(), "spark-1").await;
+    assert!(error.contains("spark.eventLog.compression.codec to zstd"), "{error}");
+}
+
+#[test]
+fn executors_that_go_are_known_with_the_reason() {
+    let line = |event: serde_json::Value| format!("{event}\n");
+    let text = [
+        line(
+            serde_json::json!({"Event": "SparkListenerExecutorAdded", "Timestamp": 10, "Executor ID": "1",
+            "Executor Info": {"Host": "h", "Total Cores": 2}}),
+        ),
+        line(
+            serde_json::json!({"Event": "SparkListenerTaskStart", "Stage ID": 7, "Stage Attempt ID": 1,
+            "Task Info": {"Task ID": 3, "Launch Time": 20, "Executor ID": "1", "Finish Time": 0}}),
+        ),
+        "not an event\n".to_owned(),
+        line(
+            serde_json::json!({"Event": "SparkListenerExecutorRemoved", "Timestamp": 50, "Executor ID": "1",
+            "Removed Reason": "Executor decommission: spot notice"}),
+        ),
+        line(serde_json::json!({"Event": "org.example.Other", "Timestamp": 70})),
+    ];
+    let story = story_of(text.concat().as_bytes());
+    assert_eq!((story.executors[0].removed, story.executors[0].cores), (Some(50), 2));
+    assert!(story.executors[0].is_decommissioned());
+    // What it ran ended with it.
+    assert_eq!((story.tasks[0].launched, story.tasks[0].finished), (20, 50));
+    assert_eq!(
+        (story.stages[0].id, story.stages[0].attempt, story.unreadable),
+        (7, 1, 1)
+    );
+}
