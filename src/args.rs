@@ -4,7 +4,8 @@
 //! `VIRTUAL_NODE_<FLAG>`, and the key of the same name in the file given by `--config`. Values stay text here, so that
 //! [`crate::config`] can read all three sources alike and report every bad value at once.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -82,10 +83,67 @@ pub enum CostAction {
     List,
     /// One application's container groups: times, sizes, and what the money went into
     Show {
-        /// Its id, its name, or the operator's id of the run
+        /// Its id, its name, or the operator's id of the run, or the beginning of one of them
         #[arg(value_name = "APPLICATION")]
         application: String,
+
+        /// What Spark tells of it.
+        #[command(flatten)]
+        log: EventLogArgs,
     },
+    /// What the same application would have cost otherwise, each answer with what it takes for granted
+    WhatIf(WhatIfArgs),
+}
+
+/// Where Spark's event log is.
+#[derive(Args, Clone, Debug, Default)]
+pub struct EventLogArgs {
+    /// Where event logs are (spark.eventLog.dir), or the log itself: a path, or s3://, s3a:// or oss://BUCKET/PREFIX
+    ///
+    /// Endpoint, region and keys of a store come from the environment (AWS_ENDPOINT_URL, AWS_REGION, AWS_ACCESS_KEY_ID and
+    /// AWS_SECRET_ACCESS_KEY, those of Alibaba Cloud for oss).
+    #[arg(long, env = "VIRTUAL_NODE_COST_EVENT_LOG", value_name = "PLACE")]
+    pub event_log: Option<String>,
+}
+
+/// What `virtual-node cost what-if` is asked.
+#[derive(Args, Clone, Debug, Default)]
+pub struct WhatIfArgs {
+    /// Its id, its name, or the operator's id of the run, or the beginning of one of them
+    #[arg(value_name = "APPLICATION")]
+    pub application: String,
+
+    /// What Spark tells of it.
+    #[command(flatten)]
+    pub log: EventLogArgs,
+
+    /// Instance type of workers to put all pods on; may be given several times [default: some usual ones]
+    #[arg(long, value_name = "TYPE")]
+    pub worker: Vec<String>,
+
+    /// What an hour of that --worker costs [default: ECI's list price of its size]
+    #[arg(long, value_name = "AMOUNT")]
+    pub worker_price: Vec<String>,
+
+    /// What spot costs, in percent of the list price [default: 30]
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub spot_percent: Option<u32>,
+
+    /// Numbers of executors to try [default: half, one more, and twice of what there were]
+    #[arg(long, value_name = "COUNT,...", value_delimiter = ',')]
+    pub executors: Vec<usize>,
+
+    /// Cores of each of those [default: as they had]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub executor_cores: Option<u32>,
+
+    /// Memory that each of their pods asks for, such as 8Gi [default: as they asked for, by core]
+    #[arg(long, value_name = "QUANTITY")]
+    pub executor_memory: Option<String>,
+
+    /// Executors that Spark asks for at a time (spark.kubernetes.allocation.batch.size) [default: as it was]
+    #[arg(long, value_name = "COUNT")]
+    pub batch_size: Option<usize>,
 }
 
 /// Forms of what `virtual-node cost` says.
@@ -98,6 +156,8 @@ pub enum CostOutput {
     Json,
     /// For spreadsheets.
     Csv,
+    /// One page with pictures, of one application.
+    Html,
 }
 
 /// Settings of `virtual-node run`, as text. `None` = neither flag nor environment variable was given.
@@ -482,6 +542,18 @@ pub struct RelayArgs {
     pub log: LogArgs,
 }
 
+/// The command line as it is meant: a program that is called `kubectl-…`, as kubectl calls its plugins, is `virtual-node cost`.
+pub fn as_called(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = arguments.into_iter().collect();
+    let program = arguments
+        .first()
+        .and_then(|program| Path::new(program).file_name()?.to_str());
+    if program.is_some_and(|program| program.starts_with("kubectl-")) {
+        arguments.insert(1, OsString::from("cost"));
+    }
+    arguments
+}
+
 /// How logs are written.
 #[derive(Args, Clone, Debug, Default)]
 pub struct LogArgs {
@@ -492,4 +564,40 @@ pub struct LogArgs {
     /// What is logged: a level, or directives such as info,virtual_node::pods=debug [default: info]
     #[arg(long, env = "VIRTUAL_NODE_LOG_LEVEL", value_name = "DIRECTIVES")]
     pub log_level: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plugin_of_kubectl_is_the_command_cost() {
+        let parsed = |line: &str| Cli::try_parse_from(as_called(line.split(' ').map(OsString::from)));
+        for line in [
+            "/usr/local/bin/kubectl-eci_cost show spark-1 --event-log s3a://b/events",
+            "virtual-node cost show spark-1 --event-log s3a://b/events",
+        ] {
+            match parsed(line).map(|cli| cli.command) {
+                Ok(Command::Cost(args)) => match args.action {
+                    Some(CostAction::Show { application, log }) => {
+                        assert_eq!(
+                            (application.as_str(), log.event_log.as_deref()),
+                            ("spark-1", Some("s3a://b/events"))
+                        );
+                    }
+                    other => panic!("{line} is {other:?}"),
+                },
+                other => panic!("{line} is {other:?}"),
+            }
+        }
+        assert!(matches!(
+            parsed("virtual-node version").map(|cli| cli.command),
+            Ok(Command::Version)
+        ));
+        let line = "kubectl-eci_cost what-if a --executors 1,3 --worker ecs.g7.xlarge --worker-price 1.1 -o html";
+        assert!(
+            matches!(parsed(line).map(|cli| cli.command), Ok(Command::Cost(args)) if matches!(&args.action,
+            Some(CostAction::WhatIf(wanted)) if wanted.executors == [1, 3] && wanted.worker == ["ecs.g7.xlarge"]))
+        );
+    }
 }

@@ -26,6 +26,7 @@ use crate::node::Bounds;
 use crate::pods::patience::Patience;
 use crate::telemetry::LogSettings;
 use crate::webhook::{Impossible, Times};
+pub(crate) use parse::parse_archive;
 use parse::{
     parse_bool, parse_domain, parse_duration, parse_endpoint, parse_host_ports, parse_ip, parse_ips, parse_labels,
     parse_limits, parse_number, parse_schedule_strategy, parse_socket, parse_sockets, parse_taints,

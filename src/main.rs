@@ -1,10 +1,11 @@
 //! The `virtual-node` binary: settings, logging, run, exit code.
 
+use std::env;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use virtual_node::args::{Cli, Command, Output};
+use virtual_node::args::{Cli, Command, Output, as_called};
 use virtual_node::chain::chain;
 use virtual_node::config::{Config, ConfigErrors, RelayConfig};
 use virtual_node::node::KUBERNETES_VERSION;
@@ -20,7 +21,7 @@ const WRONG_SETTINGS: u8 = 2;
 async fn main() -> ExitCode {
     // One crypto provider for all of the process; the first use of TLS panics without it.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    match run(Cli::parse()).await {
+    match run(Cli::parse_from(as_called(env::args_os()))).await {
         Ok(code) => code,
         Err(error) => {
             // Not as a log line: logging may not be set up, and this is the one thing to be read.

@@ -227,7 +227,7 @@ pub(super) fn parse_labels(text: &str) -> Result<BTreeMap<String, String>, Strin
 }
 
 /// Where logs are kept: kind of store, bucket, and prefix without slashes around it.
-pub(super) fn parse_archive(text: &str) -> Result<(ArchiveKind, String, String), String> {
+pub(crate) fn parse_archive(text: &str) -> Result<(ArchiveKind, String, String), String> {
     let wanted = || "it must be s3://BUCKET/PREFIX or oss://BUCKET/PREFIX".to_owned();
     let (scheme, rest) = text.split_once("://").ok_or_else(wanted)?;
     let kind = match scheme {

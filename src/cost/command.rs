@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::args::{CostAction, CostArgs, CostOutput};
 use crate::clock;
 use crate::cost::report::{self, Line};
-use crate::cost::{reader, running};
+use crate::cost::{examine, reader, running};
 use crate::kube_client;
 use crate::pods::watch::NodePod;
 
@@ -27,7 +27,7 @@ pub async fn run(args: CostArgs) -> anyhow::Result<String> {
     if let Some(namespace) = &args.namespace {
         lines.retain(|line| line.record.namespace == *namespace);
     }
-    match args.action {
+    match &args.action {
         None | Some(CostAction::List) => {
             let applications = report::applications(&lines);
             Ok(match args.output {
@@ -35,34 +35,11 @@ pub async fn run(args: CostArgs) -> anyhow::Result<String> {
                 CostOutput::Text => report::list_text(&applications),
                 CostOutput::Csv => report::list_csv(&applications),
                 CostOutput::Json => pretty(&json!({ "applications": applications }))?,
+                CostOutput::Html => bail!("-o html is for one application: give it with `show` or `what-if`"),
             })
         }
-        Some(CostAction::Show { application }) => {
-            lines.retain(|line| report::is_called(&line.record, &application));
-            if lines.is_empty() {
-                bail!("no application is called {application:?} here: `virtual-node cost list` names them");
-            }
-            lines.sort_by(|a, b| {
-                let key = |line: &Line| (line.record.role, line.record.billed.likely(), line.record.group.clone());
-                key(a).cmp(&key(b))
-            });
-            let applications = report::applications(&lines);
-            Ok(match args.output {
-                CostOutput::Csv => report::show_csv(&lines),
-                CostOutput::Json => pretty(&json!({ "applications": applications, "groups": lines }))?,
-                CostOutput::Text => {
-                    let texts = applications.iter().map(|one| {
-                        let of_it = |line: &&Line| {
-                            line.record.namespace == one.namespace
-                                && line.record.application.id == one.application.id
-                                && line.record.currency == one.currency
-                        };
-                        report::show_text(one, &lines.iter().filter(of_it).cloned().collect::<Vec<_>>())
-                    });
-                    texts.collect::<Vec<_>>().join("\n")
-                }
-            })
-        }
+        Some(CostAction::Show { application, log }) => examine::show(lines, application, log, args.output).await,
+        Some(CostAction::WhatIf(wanted)) => examine::what_if(lines, wanted, args.output).await,
     }
 }
 

@@ -4,13 +4,15 @@
 //! watch, create, poll ──► meter (what is known of a group's bill) ──ended──► record ──► recorder ──► ConfigMaps
 //! price table | list of ECI ──► prices ──────────────────────────────────────┘                          │
 //! virtual-node cost ◄── report ◄── reader ◄────────────────────────────────────────────────────────────┘
-//!                         └── split (what paid time went into) ◄── eventlog (Spark's own story of the run)
+//!              └── examine ◄── split (what paid time went into), whatif ◄── eventlog (Spark's own story of the run)
+//!                    └──► text, JSON, CSV, html
 //! ```
 //!
 //! [`application`] says whose a pod is, [`meter`] is what a pod's record holds for its bill, [`record`] what is kept of it,
 //! [`chunks`] how that is laid out, [`recorder`] writes it, [`reader`] reads it back, [`running`] adds what is not over yet,
-//! [`report`] joins it into applications for [`command`]. The arithmetic is
-//! [`provider::billing`].
+//! [`report`] joins it into applications for [`command`]. Of one application [`select`] finds the records, [`eventlog`] reads what
+//! Spark tells of it, [`split`] says what its time went into, [`whatif`] what it would have cost otherwise, [`html`] draws it.
+//! The arithmetic is [`provider::billing`].
 //!
 //! # Guarantees
 //! - A record is written once its group's end is known, at most one write a second for all of them, and none of a pod's own.
@@ -21,12 +23,18 @@ pub mod application;
 pub mod chunks;
 pub mod command;
 pub mod eventlog;
+pub mod examine;
+pub mod html;
 pub mod live;
 pub mod meter;
+pub mod place;
 pub mod prices;
 pub mod reader;
 pub mod record;
 pub mod recorder;
 pub mod report;
 pub mod running;
+pub mod select;
 pub mod split;
+mod tables;
+pub mod whatif;

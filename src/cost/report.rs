@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::cost::application::{Application, Role};
 use crate::cost::record::{CostRecord, RecordedSize};
+use crate::cost::tables::{csv, row, table};
 
 /// What is shown of a container group.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -433,49 +434,6 @@ fn uncertainty(charge: Charge) -> String {
     } else {
         format!("-{}/+{}", charge.amount - charge.least, charge.most - charge.amount)
     }
-}
-
-fn row<const N: usize>(cells: [&str; N]) -> Vec<String> {
-    cells.map(str::to_owned).into()
-}
-
-/// Columns two spaces apart.
-fn table(rows: &[Vec<String>]) -> String {
-    let mut widths: Vec<usize> = Vec::new();
-    for row in rows {
-        widths.resize(widths.len().max(row.len()), 0);
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
-    let mut text = String::new();
-    for row in rows {
-        let cells: Vec<String> = row
-            .iter()
-            .zip(&widths)
-            .map(|(cell, width)| format!("{cell:<width$}"))
-            .collect();
-        text.push_str(cells.join("  ").trim_end());
-        text.push('\n');
-    }
-    text
-}
-
-/// One record of RFC 4180; a spreadsheet must not take a name for a formula.
-fn csv(cells: &[String]) -> String {
-    let cells: Vec<String> = cells
-        .iter()
-        .map(|cell| {
-            let formula = cell.starts_with(['=', '+', '-', '@']) && cell.parse::<f64>().is_err();
-            let cell = if formula { format!("'{cell}") } else { cell.clone() };
-            if cell.contains([',', '"', '\n', '\r']) {
-                format!("\"{}\"", cell.replace('"', "\"\""))
-            } else {
-                cell
-            }
-        })
-        .collect();
-    cells.join(",") + "\r\n"
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@
 
 mod phase;
 mod share;
+mod text;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -19,6 +20,8 @@ use serde::Serialize;
 
 use phase::{Bucket, Life, life};
 pub use phase::{Phase, Span};
+pub use text::{csv_lines, text};
+pub(super) use text::{extent, prevailing, stage_name, who};
 
 use crate::cost::application::Role;
 use crate::cost::eventlog::Story;
