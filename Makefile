@@ -6,7 +6,7 @@ SCRIPTS = $(shell git ls-files --cached --others --exclude-standard '*.sh' .ci/r
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup check unit properties sim matrix engine engine-docker e2e endurance kubectl kubelet-api figures mixed mixed-long conformance conformance-short sdk sdk-java spark operator tpcds test test-long fuzz bench bench-mock deny up down exec load demo demo-tpcds
+.PHONY: help setup check unit properties sim matrix engine engine-docker e2e endurance kubectl kubelet-api figures mixed mixed-long conformance conformance-short sdk sdk-java spark operator tpcds test test-long fuzz bench bench-mock deny up down exec load demo demo-tpcds what-if
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -126,6 +126,9 @@ spark: ## Spark WordCount as in the demo, while the agent is killed and moved, c
 
 operator: ## a SparkApplication, submitted as Kubeflow's operator does it: success, failure and rerun, deletion at work
 	$(SPARK) $(TESTBED)/operator/run.sh
+
+what-if: ## what other executors would cost, predicted and then run for real; on a machine that does nothing else
+	$(SPARK) $(TESTBED)/whatif/run.sh
 
 tpcds: ## TPC-DS' heavy queries on executors of the virtual node, held against DuckDB; then the history server
 	$(SPARK) $(TESTBED)/tpcds/suite.sh

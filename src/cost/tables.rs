@@ -49,8 +49,8 @@ pub(super) fn duration(millis: i64) -> String {
     let seconds = millis / 1_000;
     match seconds {
         ..10 => format!("{}.{}s", seconds, (millis % 1_000).abs() / 100),
-        ..600 => format!("{seconds}s"),
-        ..36_000 => format!("{}m{:02}s", seconds / 60, seconds % 60),
+        10..600 => format!("{seconds}s"),
+        600..36_000 => format!("{}m{:02}s", seconds / 60, seconds % 60),
         _ => format!("{}h{:02}m", seconds / 3_600, seconds / 60 % 60),
     }
 }

@@ -3,8 +3,25 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
+
+/// The last millisecond of the year 9999: no sum of such times is too large for what holds it.
+const LATEST: i64 = 253_402_300_799_999;
+/// More cores than any machine has.
+const MOST_CORES: u32 = 4_096;
+
+fn time<'de, D: Deserializer<'de>>(from: D) -> Result<i64, D::Error> {
+    i64::deserialize(from).map(|time| time.clamp(0, LATEST))
+}
+
+fn maybe_time<'de, D: Deserializer<'de>>(from: D) -> Result<Option<i64>, D::Error> {
+    Option::<i64>::deserialize(from).map(|time| time.map(|time| time.clamp(0, LATEST)))
+}
+
+fn cores<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    u32::deserialize(from).map(|cores| cores.min(MOST_CORES))
+}
 
 /// An event that matters here.
 #[derive(Debug, PartialEq)]
@@ -27,13 +44,13 @@ pub(super) struct ApplicationStart {
     pub(super) name: String,
     #[serde(rename = "App ID", default)]
     pub(super) id: Option<String>,
-    #[serde(rename = "Timestamp")]
+    #[serde(rename = "Timestamp", deserialize_with = "time")]
     pub(super) at: i64,
 }
 
 #[derive(Debug, Deserialize, PartialEq)]
 pub(super) struct ApplicationEnd {
-    #[serde(rename = "Timestamp")]
+    #[serde(rename = "Timestamp", deserialize_with = "time")]
     pub(super) at: i64,
 }
 
@@ -45,7 +62,7 @@ pub(super) struct Environment {
 
 #[derive(Debug, Deserialize, PartialEq)]
 pub(super) struct ExecutorAdded {
-    #[serde(rename = "Timestamp")]
+    #[serde(rename = "Timestamp", deserialize_with = "time")]
     pub(super) at: i64,
     #[serde(rename = "Executor ID")]
     pub(super) id: String,
@@ -55,13 +72,13 @@ pub(super) struct ExecutorAdded {
 
 #[derive(Debug, Deserialize, PartialEq)]
 pub(super) struct ExecutorInfo {
-    #[serde(rename = "Total Cores", default)]
+    #[serde(rename = "Total Cores", default, deserialize_with = "cores")]
     pub(super) cores: u32,
 }
 
 #[derive(Debug, Deserialize, PartialEq)]
 pub(super) struct ExecutorRemoved {
-    #[serde(rename = "Timestamp")]
+    #[serde(rename = "Timestamp", deserialize_with = "time")]
     pub(super) at: i64,
     #[serde(rename = "Executor ID")]
     pub(super) id: String,
@@ -108,9 +125,9 @@ pub(super) struct StageInfo {
     pub(super) attempt: u32,
     #[serde(rename = "Stage Name", default)]
     pub(super) name: String,
-    #[serde(rename = "Submission Time", default)]
+    #[serde(rename = "Submission Time", default, deserialize_with = "maybe_time")]
     pub(super) submitted: Option<i64>,
-    #[serde(rename = "Completion Time", default)]
+    #[serde(rename = "Completion Time", default, deserialize_with = "maybe_time")]
     pub(super) completed: Option<i64>,
     #[serde(rename = "Failure Reason", default)]
     pub(super) failure: Option<String>,
@@ -142,9 +159,9 @@ pub(super) struct TaskEnd {
 pub(super) struct TaskInfo {
     #[serde(rename = "Task ID")]
     pub(super) id: u64,
-    #[serde(rename = "Launch Time")]
+    #[serde(rename = "Launch Time", deserialize_with = "time")]
     pub(super) launched: i64,
-    #[serde(rename = "Finish Time", default)]
+    #[serde(rename = "Finish Time", default, deserialize_with = "time")]
     pub(super) finished: i64,
     #[serde(rename = "Executor ID")]
     pub(super) executor: String,

@@ -13,8 +13,8 @@ use super::story::{Builder, Story};
 use super::{event, lines, names};
 use crate::kubelet::archive::{ObjectStore as _, S3Store, StoreError};
 
-/// Bytes that are asked for at a time.
-const PIECE: u64 = 8 << 20;
+/// Bytes that are asked for at a time; few in tests, whose logs are small.
+const PIECE: u64 = if cfg!(test) { 1_000 } else { 8 << 20 };
 /// Pieces that wait to be unpacked.
 const AHEAD: usize = 2;
 

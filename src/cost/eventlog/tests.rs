@@ -77,6 +77,73 @@ async fn the_log_of_a_real_run() {
     assert_eq!(story, golden_story(), "files one after the other are the log");
 }
 
+/// A bucket with the golden log in the folder `events`; it answers lists, and gets of ranges.
+fn bucket() -> Place {
+    let service = tower::service_fn(|request: http::Request<axum::body::Body>| async move {
+        let uri = request.uri().clone();
+        let range = request.headers().get("range").and_then(|range| range.to_str().ok());
+        let range = range.and_then(|range| range.strip_prefix("bytes=")?.split_once('-'));
+        let answer = http::Response::builder();
+        let answer = match (uri.path().strip_prefix("/bucket/events/"), range) {
+            (Some(key), Some((from, to))) => {
+                let bytes = std::fs::read(testdata().join(key)).expect("there");
+                let number = |text: &str| text.parse::<usize>().expect("a number");
+                let (from, to) = (number(from), number(to).min(bytes.len() - 1));
+                if from >= bytes.len() {
+                    answer.status(416).body(axum::body::Body::empty())
+                } else {
+                    answer.status(206).body(bytes[from..=to].to_vec().into())
+                }
+            }
+            _ => {
+                let query: std::collections::BTreeMap<String, String> =
+                    form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes())
+                        .into_owned()
+                        .collect();
+                let keys = (1..=2).map(|n| format!("events/eventlog_v2_{APPLICATION}/events_{n}_{APPLICATION}.zstd"));
+                let contents: String = keys
+                    .filter(|key| key.starts_with(&query["prefix"]))
+                    .map(|key| {
+                        format!(
+                            "<Contents><Key>{key}</Key><LastModified>2026-11-26T18:16:06.000Z</LastModified><ETag>\"e\"</ETag>\
+                             <Size>1</Size><StorageClass>STANDARD</StorageClass></Contents>"
+                        )
+                    })
+                    .collect();
+                let list = format!(
+                    "<ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Name>bucket</Name><Prefix></Prefix>\
+                     <KeyCount>1</KeyCount><MaxKeys>1000</MaxKeys><IsTruncated>false</IsTruncated>{contents}</ListBucketResult>"
+                );
+                answer.status(200).body(list.into())
+            }
+        };
+        Ok::<_, std::convert::Infallible>(answer.expect("valid"))
+    });
+    let transport = std::sync::Arc::new(eci::TowerTransport::<_, axum::body::Body>::new(service));
+    let settings = crate::config::LogArchiveConfig {
+        kind: crate::config::ArchiveKind::S3,
+        bucket: "bucket".to_owned(),
+        prefix: String::new(),
+        endpoint: Some("http://127.0.0.1:1".to_owned()),
+        region: None,
+        selector: std::collections::BTreeMap::new(),
+    };
+    let environment = eci::credentials::Environment::of([("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "s")]);
+    let clock = std::sync::Arc::new(eci::clock::SystemClock);
+    let store = crate::kubelet::archive::S3Store::new(&settings, "r", &environment, clock, transport);
+    Place::Store {
+        store: std::sync::Arc::new(store.unwrap_or_else(|error| panic!("{error}"))),
+        path: "events".to_owned(),
+        shown: "s3a://bucket/events".to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn a_log_in_a_bucket_is_read_piece_by_piece() {
+    let story = read(&bucket(), APPLICATION).await;
+    assert_eq!(story.unwrap_or_else(|error| panic!("{error}")), golden_story());
+}
+
 #[tokio::test]
 async fn a_log_that_breaks_off_anywhere_is_read_as_far_as_it_goes() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -153,4 +220,30 @@ fn executors_that_go_are_known_with_the_reason() {
         (story.stages[0].id, story.stages[0].attempt, story.unreadable),
         (7, 1, 1)
     );
+}
+
+proptest::proptest! {
+    #[test]
+    fn whatever_a_log_says_it_is_a_story(numbers in proptest::collection::vec(proptest::prelude::any::<i64>(), 8), cores: u32, cut in 0_usize..900) {
+        let n = |index: usize| numbers[index];
+        let text = format!(
+            "{{\"Event\":\"SparkListenerApplicationStart\",\"App Name\":\"a\",\"Timestamp\":{}}}\n\
+             {{\"Event\":\"SparkListenerExecutorAdded\",\"Timestamp\":{},\"Executor ID\":\"1\",\"Executor Info\":{{\"Total Cores\":{cores}}}}}\n\
+             {{\"Event\":\"SparkListenerStageSubmitted\",\"Stage Info\":{{\"Stage ID\":0,\"Submission Time\":{}}}}}\n\
+             {{\"Event\":\"SparkListenerTaskEnd\",\"Stage ID\":0,\"Task Info\":{{\"Task ID\":1,\"Launch Time\":{},\"Finish Time\":{},\
+             \"Executor ID\":\"1\"}},\"Task Metrics\":{{\"Executor Run Time\":{}}}}}\n\
+             {{\"Event\":\"SparkListenerExecutorRemoved\",\"Timestamp\":{},\"Executor ID\":\"1\"}}\n\
+             {{\"Event\":\"SparkListenerApplicationEnd\",\"Timestamp\":{}}}\n",
+            n(0), n(1), n(2), n(3), n(4), n(5), n(6), n(7)
+        );
+        let story = story_of(&text.as_bytes()[..text.len().saturating_sub(cut)]);
+        let mut record = crate::cost::record::tests::record("eci-1");
+        record.executor = Some("1".to_owned());
+        let mut driver = record.clone();
+        (driver.role, driver.executor) = (crate::cost::application::Role::Driver, None);
+        let analysis = crate::cost::split::analyse(&[&driver, &record], Some(&story));
+        proptest::prop_assert_eq!(analysis.phases.values().map(|part| part.amount).sum::<provider::units::NanoMoney>(), analysis.total);
+        let answers = crate::cost::whatif::scenarios(&[&driver, &record], Some(&story), &Default::default());
+        proptest::prop_assert!(!answers.is_empty());
+    }
 }

@@ -9,7 +9,7 @@ use provider::units::NanoMoney;
 use super::escape::escaped;
 use super::svg::{self, Bar, LIVES};
 use crate::cost::application::Application;
-use crate::cost::split::{Analysis, Phase, StageCost, stage_name};
+use crate::cost::split::{Analysis, Phase, StageCost, cores, stage_name};
 use crate::cost::tables::{duration, percent};
 use crate::cost::whatif::Scenario;
 
@@ -172,8 +172,7 @@ fn notes(html: &mut String, analysis: &Analysis) {
         html.push_str("<p class=note>No event log was read: what executors did is not known.</p>\n");
         return;
     };
-    let busy: i64 = analysis.groups.iter().map(|group| group.busy_core_millis).sum();
-    let offered: i64 = analysis.groups.iter().map(|group| group.offered_core_millis).sum();
+    let (busy, offered) = cores(&analysis.groups);
     let _ = writeln!(
         html,
         "<p>The application took {}; {} executors registered, {} of them were decommissioned; {} runs of tasks. \

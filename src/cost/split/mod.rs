@@ -20,8 +20,8 @@ use serde::Serialize;
 
 use phase::{Bucket, Life, life};
 pub use phase::{Phase, Span};
+pub(super) use text::{cores, extent, prevailing, stage_name, who};
 pub use text::{csv_lines, text};
-pub(super) use text::{extent, prevailing, stage_name, who};
 
 use crate::cost::application::Role;
 use crate::cost::eventlog::Story;

@@ -108,7 +108,8 @@ fn total_row(analysis: &Analysis, [name, between]: [&str; 2]) -> Vec<String> {
     ]
 }
 
-fn cores(groups: &[GroupSplit]) -> (i64, i64) {
+/// Milliseconds of executors' cores with a task, and of all that Spark had.
+pub(in crate::cost) fn cores(groups: &[GroupSplit]) -> (i64, i64) {
     let sum = |of: fn(&GroupSplit) -> i64| groups.iter().map(of).fold(0_i64, i64::saturating_add);
     (
         sum(|group| group.busy_core_millis),

@@ -154,7 +154,7 @@ fn run(records: &[&CostRecord], executors: &[&CostRecord], story: &Story) -> Opt
     };
     let parsed = |key: &str| story.settings.get(key);
     let batch_size = parsed("spark.kubernetes.allocation.batch.size").and_then(|text| text.parse().ok());
-    let batch_delay = parsed("spark.kubernetes.allocation.batch.delay").and_then(|text| millis(text));
+    let batch_delay = parsed("spark.kubernetes.allocation.batch.delay").and_then(millis);
     let batch = (
         batch_size.unwrap_or(BATCH_SIZE).max(1),
         batch_delay.unwrap_or(BATCH_DELAY),

@@ -145,22 +145,23 @@ fn simulated(baseline: &Baseline, run: &Run, other: &Other) -> Option<(i128, i64
         }
         _ => amount,
     };
-    let paid = ready
-        .iter()
-        .map(|ready| whole_seconds(run.executor_before + (millis - ready).max(0) + run.executor_after));
-    let executors = size(baseline.executors.of(paid.sum()));
-    let whole = run.driver_before + millis + run.driver_after;
+    let paid = ready.iter().map(|ready| {
+        let runs = millis.saturating_sub(*ready).max(0);
+        whole_seconds(runs.saturating_add(run.executor_before + run.executor_after))
+    });
+    let executors = size(baseline.executors.of(paid.fold(0, i64::saturating_add)));
+    let whole = millis.saturating_add(run.driver_before + run.driver_after);
     Some((executors + baseline.driver.of(whole_seconds(whole)), whole))
 }
 
 fn whole_seconds(millis: i64) -> i64 {
-    (millis + 500) / 1_000 * 1_000
+    millis.saturating_add(500) / 1_000 * 1_000
 }
 
 /// How well the simulation does: the run that is known, simulated.
 fn as_it_ran(baseline: &Baseline, run: &Run) -> Option<Scenario> {
     let millis = run.work.run(&run.fleet)?;
-    let longer = millis - run.millis;
+    let longer = millis.saturating_sub(run.millis);
     let executors = baseline
         .executors
         .of(baseline.executors.millis + longer * i64::try_from(baseline.groups.saturating_sub(run.moved)).unwrap_or(0));

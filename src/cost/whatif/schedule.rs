@@ -121,20 +121,20 @@ impl Work {
         let mut ends: Vec<i64> = Vec::with_capacity(self.stages.len());
         for stage in &self.stages {
             let after = stage.after.iter().filter_map(|other| ends.get(*other as usize)).max();
-            let released = after.copied().unwrap_or(0) + stage.gap;
+            let released = after.copied().unwrap_or(0).saturating_add(stage.gap);
             let mut end = released;
             for (number, duration) in stage.tasks.iter().enumerate() {
                 let Some(Reverse((at, slot))) = free.pop() else {
                     break;
                 };
                 let lead = if number == 0 { stage.lead } else { 0 };
-                let over = at.max(released) + lead + duration;
+                let over = at.max(released).saturating_add(lead).saturating_add(*duration);
                 end = end.max(over);
                 free.push(Reverse((over, slot)));
             }
-            ends.push(end + stage.tail);
+            ends.push(end.saturating_add(stage.tail));
         }
-        Some(ends.iter().max().copied().unwrap_or(0) + self.tail)
+        Some(ends.iter().max().copied().unwrap_or(0).saturating_add(self.tail))
     }
 }
 

@@ -1,0 +1,111 @@
+#!/usr/bin/env bash
+# Predicted and billed, side by side: counts the words of a file with Spark on the virtual node, asks `virtual-node cost what-if` what
+# other executors would cost by the event log of that run, and runs those for real; see README.md.
+#
+#   run.sh [COUNTxCORES...]      executors, and cores of each, after a run on 2x1; 1x2 by default
+#
+# OUT=dir keeps the reports. stdout: a table. Exit code 0: each bill is within TOLERANCE percent (15) of what was predicted.
+set -euo pipefail
+HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=tests/testbed/spark/session.sh
+source "$HERE/../spark/session.sh"
+# shellcheck source=tests/testbed/spark/job.sh
+source "$HERE/../spark/job.sh"
+
+# shellcheck disable=SC2034 # for session.sh
+SESSION=whatif FAILURE=$ROOT/target/whatif-failure KEPT=()
+BUCKET=whatif
+TIMEOUT=1800
+TOLERANCE=${TOLERANCE:-15}
+# Bytes of the input, and of a task's part of it.
+INPUT_MIB=48 TASK_MIB=4
+
+virtual_node_cost() { inside "${VN_BIN_DIR:-${CARGO_TARGET_DIR:-$ROOT/target}/release}/virtual-node" cost "$@"; }
+
+# count_words IMAGE EXECUTORS CORES: runs it with 1 GiB for each core, and sets $application to its id.
+count_words() {
+	local name=words-$2x$3
+	say "counting words on $2 executors of $3 cores …"
+	run_long "submitting $name" "$WORK/spark-submit-$name.log" submit "$1" "$(api_server)" "$name" \
+		--conf spark.kubernetes.node.selector.type=virtual-kubelet \
+		--conf "spark.executor.instances=$2" \
+		--conf spark.driver.cores=1 --conf spark.driver.memory=1g \
+		--conf "spark.executor.cores=$3" --conf "spark.executor.memory=$3g" \
+		--conf "spark.sql.files.maxPartitionBytes=${TASK_MIB}m" --conf spark.sql.files.openCostInBytes=0 \
+		--conf spark.sql.shuffle.partitions=4 \
+		"${EVENT_LOG[@]}" \
+		"s3a://$BUCKET/wordcount.py" "s3a://$BUCKET/input" "s3a://$BUCKET/$name"
+	wait_for_driver "$name-driver" "$TIMEOUT"
+	wait_until 60 'the executors to end' executors_ended || die 'executors run on after their driver'
+	wait_until 60 'the billing to end' billing_ended "$WORK/ledger.json" || die 'groups still cost'
+	application=$(kubectl get pod "$name-driver" --output 'jsonpath={.metadata.labels.spark-app-selector}')
+	wait_until 30 'the cost to be recorded' recorded "$2" || die "the cost of $name is not recorded"
+}
+
+# recorded EXECUTORS: true when the driver's and each executor's group is over and has a record.
+recorded() {
+	virtual_node_cost show "$application" --output json >"$WORK/show.json" &&
+		jq --exit-status --argjson groups "$(($1 + 1))" '.applications[0] | .groups == $groups and .running == 0' "$WORK/show.json"
+}
+
+# keep_reports NAME: the reports of $application, for whoever wants to look at them.
+keep_reports() {
+	local output
+	for output in text json csv html; do
+		virtual_node_cost show "$application" --event-log "s3a://$BUCKET/events" --output "$output" >"$OUT/$1.$output"
+	done
+	jq --exit-status '.analyses[0] | .total == ([.phases[].amount] | add) and .total == ([.stages[].amount, .overhead[]] | add)' \
+		"$OUT/$1.json" >/dev/null || die "the parts of $1 do not add up, see $OUT/$1.json"
+}
+
+# predict EXECUTORS CORES: keeps what `what-if` says of them, and prints amount and milliseconds.
+predict() {
+	local output file=$OUT/what-if-$1x$2
+	for output in text json; do
+		virtual_node_cost what-if "$application" --event-log "s3a://$BUCKET/events" --executors "$1" --executor-cores "$2" \
+			--output "$output" >"$file.$output"
+	done
+	jq --raw-output --arg name "$1 executor" '.whatIf[] | select(.name | startswith($name)) | "\(.amount) \(.millis)"' "$file.json"
+}
+
+whatif() {
+	local image count other amount millis billed took off worst=0
+	local -A predictions=()
+	"$TESTBED/setup.sh"
+	"$TESTBED/image/spark/build.sh" >/dev/null
+	cluster up
+	image=$(load_spark)
+	for ((count = 0; count < INPUT_MIB * 16; count++)); do
+		head -c 65536 < <(cat "$TESTBED/demo/README.md" "$ROOT"/docs/*.md)
+	done >"$WORK/input"
+	s3 make-bucket "$BUCKET"
+	s3 put "$BUCKET/input" <"$WORK/input"
+	s3 put "$BUCKET/wordcount.py" <"$TESTBED/demo/wordcount.py"
+	prepare_event_log "$BUCKET"
+	prepare_jobs
+
+	count_words "$image" 2 1
+	keep_reports words-2x1
+	for other in "$@"; do predictions[$other]=$(predict "${other%x*}" "${other#*x}"); done
+	printf '%-9s %15s %15s %6s %12s %9s\n' executors predicted billed off 'predicted ms' 'took ms'
+	for other in "$@"; do
+		count_words "$image" "${other%x*}" "${other#*x}"
+		keep_reports "words-$other"
+		read -r amount millis <<<"${predictions[$other]}"
+		read -r billed took < <(jq --raw-output \
+			'.applications[0] | "\(.total.amount) \(((.to | fromdate) - (.from | fromdate)) * 1000)"' "$OUT/words-$other.json")
+		off=$(((amount - billed) * 1000 / billed))
+		printf '%-9s %15s %15s %5s%% %12s %9s\n' "$other" "$amount" "$billed" "$(awk "BEGIN { printf \"%+.1f\", $off / 10 }")" "$millis" "$took"
+		((${off#-} <= worst)) || worst=${off#-}
+	done
+	((worst <= TOLERANCE * 10)) || die "a prediction is off by more than $TOLERANCE %"
+}
+
+(($#)) || set -- 1x2
+for other in "$@"; do
+	[[ $other =~ ^[1-9][0-9]?x[1-9][0-9]?$ ]] || die "usage: run.sh [COUNTxCORES...], such as 1x2, not '$other'"
+done
+OUT=${OUT:-$ROOT/target/whatif}
+mkdir -p "$OUT"
+OUT=$(realpath -- "$OUT")
+session whatif "$@"
