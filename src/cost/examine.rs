@@ -216,3 +216,108 @@ fn wishes(args: &WhatIfArgs) -> anyhow::Result<Wishes> {
 fn pretty(value: &Value) -> anyhow::Result<String> {
     Ok(format!("{}\n", serde_json::to_string_pretty(value)?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cost::whatif::tests::golden_records;
+
+    const APPLICATION: &str = "app-20261126181408-0000";
+    const TESTDATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/cost/testdata");
+
+    fn lines() -> Vec<Line> {
+        let mut records = golden_records();
+        for record in &mut records {
+            record.application.id = APPLICATION.to_owned();
+        }
+        records.into_iter().map(|record| Line::new(record, false)).collect()
+    }
+
+    fn log() -> EventLogArgs {
+        EventLogArgs {
+            event_log: Some(TESTDATA.to_owned()),
+        }
+    }
+
+    /// `VN_REWRITE=1` writes it anew.
+    fn assert_golden(name: &str, text: &str) {
+        let path = format!("{TESTDATA}/{name}");
+        if std::env::var_os("VN_REWRITE").is_some() {
+            std::fs::write(&path, text).expect("writes");
+        }
+        assert_eq!(text, std::fs::read_to_string(&path).expect("there"), "{name}");
+    }
+
+    #[tokio::test]
+    async fn a_real_run_as_people_and_programs_read_it() {
+        let show = async |output| show(lines(), "app-2026", &log(), output).await.expect("there");
+        assert_golden("show.txt", &show(CostOutput::Text).await);
+        let csv = show(CostOutput::Csv).await;
+        let columns: Vec<usize> = csv.lines().map(|line| line.split(',').count()).collect();
+        assert!(
+            columns.len() > 15 && columns.iter().all(|count| *count == columns[0]),
+            "{csv}"
+        );
+        let json: Value = serde_json::from_str(&show(CostOutput::Json).await).expect("JSON");
+        let analysis = &json["analyses"][0];
+        let sum = |values: &Value| match values {
+            Value::Array(all) => all.iter().filter_map(|one| one["amount"].as_i64()).sum::<i64>(),
+            Value::Object(all) => all.values().filter_map(Value::as_i64).sum(),
+            _ => 0,
+        };
+        assert_eq!(
+            Some(sum(&analysis["stages"]) + sum(&analysis["overhead"])),
+            analysis["total"].as_i64()
+        );
+        assert!(show(CostOutput::Html).await.starts_with("<!DOCTYPE html>"));
+    }
+
+    #[tokio::test]
+    async fn what_if_as_people_and_programs_read_it() {
+        let args = WhatIfArgs {
+            application: "word-count".to_owned(),
+            log: log(),
+            worker: vec!["ecs.g7.xlarge".to_owned()],
+            worker_price: vec!["1.25".to_owned()],
+            executors: vec![1, 3],
+            ..WhatIfArgs::default()
+        };
+        let answer = async |output| what_if(lines(), &args, output).await.expect("there");
+        assert_golden("what-if.txt", &answer(CostOutput::Text).await);
+        let json: Value = serde_json::from_str(&answer(CostOutput::Json).await).expect("JSON");
+        let answers = json["whatIf"].as_array().expect("a list").len();
+        assert_eq!(answer(CostOutput::Csv).await.lines().count(), answers + 1);
+    }
+
+    #[tokio::test]
+    async fn what_makes_no_sense_is_said() {
+        let said = async |args: WhatIfArgs| {
+            let answer = what_if(lines(), &args, CostOutput::Text).await;
+            format!("{:#}", answer.expect_err("wrong"))
+        };
+        let args = |change: fn(&mut WhatIfArgs)| {
+            let mut args = WhatIfArgs {
+                application: APPLICATION.to_owned(),
+                ..WhatIfArgs::default()
+            };
+            change(&mut args);
+            args
+        };
+        let error = said(args(|args| args.worker_price = vec!["1".to_owned()])).await;
+        assert!(error.contains("one for each --worker"), "{error}");
+        let error = said(args(|args| args.executor_memory = Some("much".to_owned()))).await;
+        assert!(error.contains("--executor-memory") && error.contains("8Gi"), "{error}");
+        let error = said(args(|args| args.application = "other".to_owned())).await;
+        assert!(error.contains(APPLICATION), "{error}");
+        let mut two = lines();
+        two[0].record.application.id = "another".to_owned();
+        let error = show(two, "word-count", &log(), CostOutput::Text)
+            .await
+            .expect_err("two")
+            .to_string();
+        assert!(
+            error.contains("give the id of one of") && error.contains("another"),
+            "{error}"
+        );
+    }
+}

@@ -148,7 +148,7 @@ impl Overhead {
             ("executors idle", self.idle),
             ("spare cores", self.spare_cores),
             ("executors winding down", self.winding_down),
-            ("executors, not known", self.unknown),
+            ("executors not known", self.unknown),
         ]
     }
 }

@@ -230,7 +230,8 @@ fn price_changes(record: &CostRecord, start: i64, end: i64) -> impl Iterator<Ite
 fn phases(record: &CostRecord, story: Option<&Story>) -> Vec<(i64, Phase)> {
     let (start, end) = record.billed.likely();
     let end = end.as_millisecond();
-    let started = record.started.map_or(end, |at| at.as_millisecond());
+    // Whole seconds, as in all that is said of the record elsewhere.
+    let started = record.started.map_or(end, |at| at.as_second() * 1_000);
     let mut phases = vec![(start.as_millisecond(), Phase::Pulling)];
     let story = story.filter(|_| record.role != Role::Pod);
     let Some(story) = story else {
