@@ -14,6 +14,7 @@ use provider::units::MilliCpu;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::budget::{self, Budgets};
 use crate::burst::{self, BurstConnections, BurstSettings};
 use crate::caps::{self, Cap, Caps};
 use crate::config::{BurstConfig, Config, EciLimits, NodeConfig, ServiceVips, Unenforceable};
@@ -172,6 +173,14 @@ async fn run_nodes(
         .await
         .context("keeping records of cost")?
         .unzip();
+    let budgets = match &recorder {
+        Some(recorder) => {
+            let budgets = Budgets::new(config.budgets, config.nodes.len());
+            recorder.feed(budgets.clone());
+            budgets
+        }
+        None => Budgets::none(),
+    };
     let shared = Shared {
         eci: eci.clone(),
         logs: LogBudget::new(limits.rate(Action::DescribeContainerLog).map(|rate| rate.per_minute)),
@@ -179,6 +188,7 @@ async fn run_nodes(
         sampler: Sampler::new(Arc::new(eci.clone()), metrics.clone()),
         stores: config.nodes.iter().map(|_| Store::default()).collect(),
         caps: caps.clone(),
+        budgets: budgets.clone(),
         recorder,
         health: health.clone(),
         metrics: metrics.clone(),
@@ -190,11 +200,21 @@ async fn run_nodes(
             .await
             .with_context(|| format!("starting node {}", node.name))?;
     }
+    if let Some(recorder) = &shared.recorder {
+        // After the nodes have joined.
+        let looking = budget::look::run(budgets.clone(), recorder.clone(), metrics.clone(), shutdown.clone());
+        tasks.spawn(async move {
+            looking.await;
+            Ok(())
+        });
+    }
     let stores = shared.stores.clone();
     if let Some(burst) = &config.burst {
-        start_burst(&mut tasks, config, burst, &caps, stores, health, metrics, shutdown)
-            .await
-            .context("starting burst")?;
+        start_burst(
+            &mut tasks, config, burst, &caps, &budgets, stores, health, metrics, shutdown,
+        )
+        .await
+        .context("starting burst")?;
     }
     drop(shared);
     let mut records = JoinSet::new();
@@ -257,6 +277,7 @@ async fn start_burst(
     config: &Config,
     burst: &BurstConfig,
     caps: &Caps,
+    budgets: &Budgets,
     stores: Vec<Store>,
     health: &Health,
     metrics: &Metrics,
@@ -279,6 +300,7 @@ async fn start_burst(
     let connections = BurstConnections {
         kube,
         caps: caps.clone(),
+        budgets: budgets.clone(),
         stores,
         health: health.clone(),
         metrics: metrics.clone(),
@@ -365,6 +387,7 @@ struct Shared {
     /// The pods of each node.
     stores: Vec<Store>,
     caps: Caps,
+    budgets: Budgets,
     recorder: Option<Recorder>,
     health: Health,
     metrics: Metrics,
@@ -385,6 +408,7 @@ async fn start_node(
         sampler,
         stores,
         caps,
+        budgets,
         recorder,
         health,
         metrics,
@@ -486,6 +510,7 @@ async fn start_node(
             recorder: recorder.clone(),
             health: health.clone(),
             caps: caps.clone(),
+            budgets: budgets.clone(),
             metrics: metrics.clone(),
         },
         shutdown.clone(),

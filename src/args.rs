@@ -451,6 +451,20 @@ pub struct RunArgs {
     #[arg(long, env = "VIRTUAL_NODE_COST_CURRENCY", value_name = "CNY|USD")]
     pub cost_currency: Option<String>,
 
+    /// What each application may cost on virtual nodes, such as 12.50 or 100/day, in the currency of the prices; the annotation
+    /// k8s.aliyun.com/eci-budget of its pods beats this [default: no limit]
+    #[arg(long, env = "VIRTUAL_NODE_APPLICATION_BUDGET", value_name = "AMOUNT")]
+    pub application_budget: Option<String>,
+
+    /// What each namespace may cost on virtual nodes in a day or month of UTC, such as 100/day or 2000/month [default: no limit]
+    #[arg(long, env = "VIRTUAL_NODE_NAMESPACE_BUDGET", value_name = "AMOUNT/PERIOD")]
+    pub namespace_budget: Option<String>,
+
+    /// What follows when a budget is spent: warn, hold (no new container groups) or stop (its pods are deleted); the annotation
+    /// k8s.aliyun.com/eci-budget-action of the pods beats this for their application [default: warn]
+    #[arg(long, env = "VIRTUAL_NODE_BUDGET_ACTION", value_name = "ACTION")]
+    pub budget_action: Option<String>,
+
     /// How often all container groups are listed, such as 30s or 1m [default: 30s]
     ///
     /// A group counts as gone when two lists in a row lack it. Only tests have a reason to change this or the next two.

@@ -17,6 +17,7 @@ use provider::pricing::Currency;
 use provider::request::ScheduleStrategy;
 
 use crate::args::{RelayArgs, RunArgs};
+use crate::budget::BudgetSettings;
 use crate::burst::outages::OutageToleration;
 use crate::burst::policy::Policy;
 use crate::burst::scene::ProfileName;
@@ -98,6 +99,8 @@ pub struct Config {
     pub log_archive: Option<LogArchiveConfig>,
     /// Where records of what groups cost are kept; none = nowhere.
     pub cost: Option<CostConfig>,
+    /// What applications and namespaces may cost.
+    pub budgets: BudgetSettings,
     /// How long the cloud is given before something is concluded from what it does not show.
     pub patience: Patience,
     /// What each namespace may have on virtual nodes at a time.
@@ -402,6 +405,9 @@ impl Config {
             cost_max_age,
             cost_max_mib,
             cost_currency,
+            application_budget,
+            namespace_budget,
+            budget_action,
             list_period,
             list_lag,
             orphan_age,
@@ -505,6 +511,7 @@ impl Config {
             max_mib: cost_max_mib,
             currency: cost_currency,
         });
+        let budgets = r.budgets(cost.as_ref(), application_budget, namespace_budget, budget_action);
         let usual = Patience::default();
         let patience = Patience {
             list_period: r
@@ -567,6 +574,7 @@ impl Config {
             unenforceable,
             log_archive,
             cost,
+            budgets,
             patience,
             namespace_cap,
             burst,

@@ -8,11 +8,13 @@
 //! ```
 //!
 //! [`agent`] wires it together; [`pods`] is the heart; [`node`] keeps the Node and its Lease; [`kubelet`] answers kubectl;
-//! [`cost`] keeps what it costs; [`burst`] says which pods may come, and [`caps`] bounds what a namespace may have here; [`leader`] chooses one of several
+//! [`cost`] keeps what it costs; [`burst`] says which pods may come, [`caps`] bounds what a namespace may have here
+//! and [`budget`] what it may cost; [`leader`] chooses one of several
 //! replicas; [`webhook`] shapes pods as they are created; [`relay`] is a program of its own for networks without service addresses.
 
 pub mod agent;
 pub mod args;
+pub mod budget;
 pub mod burst;
 pub mod caps;
 pub mod chain;

@@ -9,8 +9,8 @@ mod process;
 mod serve;
 
 use prometheus::{
-    CounterVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, core::Collector,
+    CounterVec, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Opts, Registry, core::Collector,
 };
 
 pub use health::{Gate, Health};
@@ -77,6 +77,10 @@ pub struct Metrics {
     pub cost_records: IntCounterVec,
     /// What groups that are over have cost, in units of the `currency`, by `namespace` and `role`.
     pub cost: CounterVec,
+    /// What of its budget a `namespace` has spent: 1 = all.
+    pub budget_spent_ratio: GaugeVec,
+    /// What followed from budgets, by `action` (warned, reached, stopped).
+    pub budget_actions: IntCounterVec,
     /// Writes of records of cost, by `outcome` (ok, failed).
     pub cost_writes: IntCounterVec,
     /// Connections and queries the relay forwarded, by `port` (api, dns-tcp, dns-udp) and `outcome`.
@@ -225,6 +229,15 @@ impl Metrics {
                     &["namespace", "role", "currency"],
                 )?,
             )?,
+            budget_spent_ratio: register(
+                r,
+                GaugeVec::new(
+                    Opts::new("budget_spent_ratio", "What of its budget a namespace has spent")
+                        .namespace("virtual_node"),
+                    &["namespace"],
+                )?,
+            )?,
+            budget_actions: counters(r, "budget_actions_total", "What followed from budgets", &["action"])?,
             cost_writes: counters(r, "cost_writes_total", "Writes of such records", &["outcome"])?,
             relay_forwards: counters(
                 r,

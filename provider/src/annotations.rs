@@ -5,6 +5,10 @@ pub const PREFIX: &str = "k8s.aliyun.com/";
 
 // Read from the pod when its group is created; later edits have no effect.
 
+/// What the pod's application may cost on virtual nodes, such as `12.50` or `100/day`. Read whenever it changes.
+pub const BUDGET: &str = "k8s.aliyun.com/eci-budget";
+/// What follows when that is spent: `warn`, `hold` or `stop`. Read whenever it changes.
+pub const BUDGET_ACTION: &str = "k8s.aliyun.com/eci-budget-action";
 /// Comma-separated vSwitch ids, in place of the node's.
 pub const VSWITCH: &str = "k8s.aliyun.com/eci-vswitch";
 /// Security group id, in place of the node's.
@@ -122,6 +126,8 @@ pub const LIVE_UPDATE: &str = "k8s.aliyun.com/eci-live-update";
 
 /// All annotations that change the request, or how the pod lives.
 pub const READ: &[&str] = &[
+    BUDGET,
+    BUDGET_ACTION,
     VSWITCH,
     SECURITY_GROUP,
     RESOURCE_GROUP_ID,

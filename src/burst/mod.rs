@@ -36,6 +36,7 @@ use self::outages::{OutageToleration, Outages};
 use self::overflow::Overflow;
 use self::policy::Policy;
 use self::scene::{Keeper, ProfileName, Scene, Teller};
+use crate::budget::Budgets;
 use crate::caps::Caps;
 use crate::metrics::{Health, Metrics};
 use crate::pods::events::Notices;
@@ -72,6 +73,8 @@ pub struct BurstConnections {
     pub kube: Client,
     /// What namespaces may have.
     pub caps: Caps,
+    /// What they and their applications may cost.
+    pub budgets: Budgets,
     /// The pods of each virtual node.
     pub stores: Vec<Store>,
     /// Readiness.
@@ -85,6 +88,7 @@ pub async fn run(settings: BurstSettings, connections: BurstConnections, shutdow
     let BurstConnections {
         kube,
         caps,
+        budgets,
         stores,
         health,
         metrics,
@@ -123,6 +127,7 @@ pub async fn run(settings: BurstSettings, connections: BurstConnections, shutdow
         mapping: settings.mapping,
         wait: SignedDuration::try_from(settings.wait).unwrap_or(SignedDuration::MAX),
         caps,
+        budgets,
         notices,
         metrics,
         streaming_lists: settings.streaming_lists,

@@ -8,7 +8,7 @@
 //!   side by side.
 //! - A patch is for the version of the pod that was judged; a newer one is judged again.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -18,7 +18,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{ObjectReference, Pod};
 use kube::api::{Patch, PatchParams};
 use kube::runtime::{WatchStreamExt as _, watcher};
-use kube::{Api, Client};
+use kube::{Api, Client, ResourceExt as _};
 use provider::mapping::Settings;
 use provider::units::MilliCpu;
 use tokio::sync::mpsc;
@@ -32,9 +32,11 @@ use super::policy::Policy;
 use super::queue::Queue;
 use super::scene::Scene;
 use super::waiting::{FIELDS, Step, UnscheduledPod, Waiting};
+use crate::budget::{self, Asking, Budgets};
 use crate::caps::{Caps, Wait};
 use crate::chain::chain;
 use crate::clock;
+use crate::cost::application::Whose;
 use crate::metrics::{Gate, Metrics};
 use crate::pods::events::{Notices, Weight};
 use crate::pods::record::Uid;
@@ -68,6 +70,8 @@ pub struct Overflow {
     pub wait: SignedDuration,
     /// What namespaces may have.
     pub caps: Caps,
+    /// What they and their applications may cost.
+    pub budgets: Budgets,
     /// Events.
     pub notices: Notices,
     /// Metrics.
@@ -87,6 +91,8 @@ enum Turn {
     NotPossible(String),
     /// No room under the cap of its namespace.
     Capped(Wait),
+    /// What it or its namespace may cost is spent.
+    OverBudget(budget::Wait),
     /// The API server could not be asked, or refused.
     Failed(String),
 }
@@ -290,6 +296,12 @@ impl Overflow {
         };
         // Who has nowhere else to go waits for room on the pool, in line with the others there.
         if choice.policy != Policy::EciOnly {
+            // What is not counted yet is asked again before the group is made.
+            if let Err(wait @ budget::Wait::Reached { .. }) =
+                self.budgets.ask(&asking(&pod, &self.budgets), clock::now())
+            {
+                return Turn::OverBudget(wait);
+            }
             let mut pledges = pledges.lock().unwrap_or_else(PoisonError::into_inner);
             let now = clock::now();
             let coming = pledges.on_their_way(&waiting.namespace, now, |uid| self.caps.knows(uid));
@@ -328,6 +340,7 @@ impl Overflow {
             Turn::Moot => "moot",
             Turn::NotPossible(_) => "not_possible",
             Turn::Capped(..) => "capped",
+            Turn::OverBudget(_) => "over_budget",
             Turn::Failed(_) => "failed",
         };
         self.metrics.burst_turns.with_label_values(&[outcome]).inc();
@@ -358,6 +371,10 @@ impl Overflow {
                     TroubleKind::Cap.event_reason(),
                     wait.to_string(),
                 );
+                pods.queue.failed(uid, now);
+            }
+            Turn::OverBudget(wait) => {
+                self.say(uid, waiting, Weight::Warning, wait.reason(), wait.to_string());
                 pods.queue.failed(uid, now);
             }
             // What is being counted is known in a moment.
@@ -403,6 +420,21 @@ impl Overflow {
         };
         self.notices.about_once(on, weight, reason, note);
     }
+}
+
+/// Whose money `pod` would cost.
+fn asking(pod: &Pod, budgets: &Budgets) -> Asking {
+    let meta = &pod.metadata;
+    let (labels, none) = (meta.labels.as_ref(), BTreeMap::new());
+    let owners = meta.owner_references.as_deref().unwrap_or_default();
+    let whose = Whose::of(pod.name_any().as_str(), labels.unwrap_or(&none), owners);
+    let text = |name: &str| meta.annotations.as_ref()?.get(name).map(String::as_str);
+    let (own, _) = budget::of_annotations(text, budgets.usual_action());
+    Asking::new(
+        meta.namespace.as_deref().unwrap_or_default(),
+        &whose.application.id,
+        own,
+    )
 }
 
 impl Pods {

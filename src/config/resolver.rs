@@ -20,6 +20,8 @@ use super::{
     ServiceVips, ServingCertificate, ServingFiles, WebhookConfig,
 };
 use crate::args::LogArgs;
+use crate::budget::BudgetSettings;
+use crate::budget::terms::{ACTIONS, Action, FORMS, Limit, Period};
 use crate::burst::outages::OutageToleration;
 use crate::burst::policy::Policy;
 use crate::burst::scene::ProfileName;
@@ -32,6 +34,8 @@ const DEFAULT_KUBELET_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::
 const DEFAULT_OUTAGE_TOLERATION: OutageToleration = OutageToleration::Seconds(24 * 3600);
 /// A month and no more: what is to be kept for longer belongs into a store of its own (`virtual-node cost --output json`).
 const DEFAULT_COST_MAX_AGE: Duration = Duration::from_secs(30 * 24 * 3600);
+/// A budget of a month needs the records of one.
+const LONGEST_MONTH: Duration = Duration::from_secs(31 * 24 * 3600);
 /// Some 100,000 groups.
 const DEFAULT_COST_MAX_MIB: u32 = 16;
 /// Name of the webhook configuration.
@@ -346,6 +350,50 @@ impl Resolver {
                 .unwrap_or(Currency::Cny),
         };
         on.then_some(cost)
+    }
+
+    pub(super) fn budgets(
+        &mut self,
+        records: Option<&CostConfig>,
+        application: Option<String>,
+        namespace: Option<String>,
+        action: Option<String>,
+    ) -> BudgetSettings {
+        let limit = |text: &str| Limit::parse(text).ok_or_else(|| format!("it must be {FORMS}"));
+        let budgets = BudgetSettings {
+            application: self.parsed("application-budget", application, limit),
+            namespace: self.parsed("namespace-budget", namespace, |text| {
+                let limit = limit(text)?;
+                if limit.period == Period::Whole {
+                    return Err("it needs a period, such as 100/day or 2000/month".to_owned());
+                }
+                Ok(limit)
+            }),
+            action: self
+                .parsed("budget-action", action, |text| {
+                    Action::parse(text).ok_or_else(|| format!("it must be {ACTIONS}"))
+                })
+                .unwrap_or_default(),
+        };
+        for (key, limit) in [
+            ("application-budget", budgets.application),
+            ("namespace-budget", budgets.namespace),
+        ] {
+            let Some(limit) = limit else { continue };
+            match records {
+                None => {
+                    self.fail::<()>(key, "needs records of cost: --cost-records must not be false");
+                }
+                Some(records) if limit.period == Period::Month && records.max_age < LONGEST_MONTH => {
+                    self.fail::<()>(
+                        key,
+                        "needs records of a whole month: --cost-max-age must be 744h or more",
+                    );
+                }
+                Some(_) => {}
+            }
+        }
+        budgets
     }
 
     pub(super) fn burst(&mut self, text: BurstText) -> Option<BurstConfig> {

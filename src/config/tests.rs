@@ -3,6 +3,7 @@ use clap::Parser;
 use super::parse::parse_host_port;
 use super::*;
 use crate::args::{Cli, Command};
+use crate::budget::terms::{Action, Limit};
 
 /// Arguments of `virtual-node run` as a shell would pass them. Tests must not depend on the environment they run in, so
 /// they only assert on settings whose variables nobody exports.
@@ -320,6 +321,32 @@ fn burst_is_off_unless_told_so_and_caps_are_for_all() {
         .to_string();
     for key in ["burst-policy", "burst-wait", "burst-profile", "namespace-max-pods"] {
         assert!(errors.contains(&format!("--{key} ")), "{key}: {errors}");
+    }
+}
+
+#[test]
+fn budgets_are_off_unless_told_so_and_need_records_of_their_period() {
+    let config = Config::resolve(typed(&MINIMAL), "").expect("valid");
+    assert_eq!(config.budgets, BudgetSettings::default());
+    let file = "application-budget: '12.50'\nnamespace-budget: 2000/month\nbudget-action: hold\ncost-max-age: 744h\n";
+    let budgets = Config::resolve(typed(&MINIMAL), file).expect("valid").budgets;
+    assert_eq!(budgets.application, Limit::parse("12.5"));
+    assert_eq!(
+        (budgets.namespace, budgets.action),
+        (Limit::parse("2000/month"), Action::Hold)
+    );
+    for (file, mistake) in [
+        ("application-budget: ten\n", "--application-budget "),
+        ("namespace-budget: '100'\n", "needs a period"),
+        ("namespace-budget: 100/month\n", "--cost-max-age must be 744h"),
+        (
+            "namespace-budget: 100/day\ncost-records: false\n",
+            "--cost-records must not be false",
+        ),
+        ("budget-action: explode\n", "warn, hold or stop"),
+    ] {
+        let errors = Config::resolve(typed(&MINIMAL), file).expect_err(mistake).to_string();
+        assert!(errors.contains(mistake), "{errors}");
     }
 }
 

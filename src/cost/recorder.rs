@@ -12,7 +12,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -23,6 +23,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use crate::budget::Budgets;
 use crate::chain::chain;
 use crate::clock;
 use crate::cost::application::{Application, Applications};
@@ -108,6 +109,10 @@ struct Shared {
     cluster: String,
     region: String,
     away: AtomicBool,
+    /// Who is told of each record.
+    budgets: OnceLock<Budgets>,
+    kube: kube::Client,
+    namespace: String,
     metrics: Metrics,
 }
 
@@ -133,6 +138,9 @@ impl Recorder {
             cluster: cluster.to_owned(),
             region: region.to_owned(),
             away: AtomicBool::new(false),
+            budgets: OnceLock::new(),
+            kube: kube.clone(),
+            namespace: settings.namespace.clone(),
             metrics: metrics.clone(),
         });
         let writer = Writer {
@@ -192,8 +200,29 @@ impl Recorder {
         self.shared.metrics.cost.with_label_values(&labels).inc_by(units);
     }
 
+    /// Has `budgets` told of each record from here on.
+    pub fn feed(&self, budgets: Budgets) {
+        // Whoever came first stays: there is one for a process.
+        let _ = self.shared.budgets.set(budgets);
+    }
+
+    /// Shows all that is kept to `take`, some of it perhaps twice.
+    ///
+    /// # Errors
+    /// The API server cannot be asked, or refuses.
+    pub async fn read_back(&self, mut take: impl FnMut(CostRecord)) -> Result<(), kube::Error> {
+        let Shared { kube, namespace, .. } = &*self.shared;
+        reader::visit(kube, namespace, |stored| {
+            chunks::contents(stored).records.into_iter().for_each(&mut take);
+        })
+        .await
+    }
+
     /// Keeps `record` and tells `told` when that is done, or when it cannot be done at present.
     pub fn keep(&self, record: CostRecord, told: Told) {
+        if let Some(budgets) = self.shared.budgets.get() {
+            budgets.ended(&record);
+        }
         let told: Told = if self.shared.away.load(Ordering::Relaxed) {
             told(false);
             Box::new(drop)

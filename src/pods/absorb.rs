@@ -174,6 +174,10 @@ fn absorb_create(record: &mut PodRecord, outcome: CreateOutcome, now: Timestamp,
         CreateOutcome::Unneeded => return Lesson::Nothing,
         CreateOutcome::Rejected(rejections) => What::new(kind_of(&rejections), rejections.to_string()),
         CreateOutcome::ApiServer(failure) => What::new(TroubleKind::ApiServer, failure),
+        CreateOutcome::OverBudget(wait) => What {
+            reason: Cow::Borrowed(wait.reason()),
+            ..What::new(TroubleKind::Budget, wait.to_string())
+        },
         CreateOutcome::Capped(wait) => What::new(TroubleKind::Cap, wait.to_string()),
         CreateOutcome::Cloud(Failure { class, .. })
             if matches!(class, ErrorClass::UnknownOutcome | ErrorClass::AlreadyAccepted) =>
@@ -368,6 +372,13 @@ pub fn absorb_ending(record: &mut PodRecord, now: Timestamp) {
     let ending = record.desired.gone || record.desired.deletion.is_some();
     if let Some(logs) = kept_logs(record).filter(|logs| ending && logs.until.is_none()) {
         logs.until = Some(now + LOG_PATIENCE);
+    }
+}
+
+/// There may be money again for a pod that waits for it.
+pub fn absorb_money(record: &mut PodRecord, now: Timestamp) {
+    if let Some(trouble) = record.trouble.as_mut().filter(|t| t.kind == TroubleKind::Budget) {
+        trouble.retry_at = Some(now);
     }
 }
 

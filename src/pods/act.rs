@@ -21,6 +21,7 @@ use provider::tags;
 use provider::written_back::Whereabouts;
 use serde_json::value::RawValue;
 
+use crate::budget::{Asking, Budgets, look};
 use crate::caps::{Caps, Claim};
 use crate::chain::chain;
 use crate::clock;
@@ -57,6 +58,8 @@ pub struct Effects {
     pub refs: RefsReader,
     /// What namespaces may have.
     pub caps: Caps,
+    /// What it and its applications may cost.
+    pub budgets: Budgets,
     /// Where records of cost are kept.
     pub recorder: Option<Recorder>,
     /// Whether the node's zone has stock.
@@ -73,6 +76,8 @@ struct Named {
     name: String,
     uid: String,
     created: Timestamp,
+    /// Whose money it costs, if that is counted.
+    asking: Option<Box<Asking>>,
 }
 
 /// How often a create is sent.
@@ -99,6 +104,9 @@ impl Effects {
             name: record.facts.name.to_string(),
             uid: record.facts.uid.to_string(),
             created: record.facts.created.unwrap_or(record.first_seen),
+            asking: matches!(decision, Decision::Create { .. })
+                .then(|| look::asking(record).map(Box::new))
+                .flatten(),
         };
         Some(match decision.clone() {
             Decision::Create { attempt } => {
@@ -167,6 +175,11 @@ impl Effects {
             namespace: Arc::from(named.namespace.as_str()),
             cpu: mapped.size.cpu,
         };
+        if let Some(asking) = &named.asking
+            && let Err(wait) = self.budgets.ask(asking, clock::now())
+        {
+            return CreateOutcome::OverBudget(wait);
+        }
         if let Err(wait) = self.caps.reserve(&claim, named.created) {
             return CreateOutcome::Capped(wait);
         }

@@ -16,6 +16,7 @@ use provider::units::NanoMoney;
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 
+use crate::budget::book::Spending;
 use crate::cost::application::Whose;
 use crate::cost::live::Running;
 use crate::cost::meter::{End, Kept, Meter, PATIENCE, Special, Spot};
@@ -453,6 +454,23 @@ pub(super) fn running(record: &PodRecord, prices: &Prices, settings: &Settings, 
         per_second: units(hour) / HOUR as f64,
         so_far: units(usage.charge(&tariff).amount),
         currency: quote.currency.as_str(),
+    })
+}
+
+/// What the group of `record` is billed to its end or to `now`, for budgets; none = nothing, or nobody knows how much.
+pub fn spending(record: &PodRecord, prices: &Prices, settings: &Settings, now: Timestamp) -> Option<Spending> {
+    let meter = record.meter.as_ref()?;
+    let group = meter.group.as_ref()?;
+    let usage = match group.end {
+        Some(_) => group.usage()?.0,
+        None => Usage::exact(group.billed_from?, now.max(group.billed_from?)),
+    };
+    Some(Spending {
+        group: group.id.clone(),
+        from: usage.start.earliest(),
+        to: usage.end.latest(),
+        tariff: tariff(meter, usage, quote(meter, prices)?, prices, settings),
+        over: group.kept != Kept::Open,
     })
 }
 

@@ -322,6 +322,13 @@ impl Notices {
         }
     }
 
+    /// Something about what it may cost. Said once.
+    pub fn budget(&self, record: &PodRecord, reason: &str, note: String) {
+        if self.is_first(&(&*record.facts.uid, reason, &*note)) {
+            self.put(record, Weight::Warning, reason, note);
+        }
+    }
+
     fn announce(&self, record: &PodRecord, owner: &str, weight: Weight, reason: &str, note: String) {
         if self.is_first(&(owner, &*note)) {
             self.put(record, weight, reason, note);

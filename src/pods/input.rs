@@ -9,6 +9,7 @@ use provider::mapping::{Rejections, Warning, Weakened};
 use provider::sizes::Size;
 use provider::status::Previous;
 
+use crate::budget;
 use crate::caps::Wait;
 use crate::pods::live::Source;
 use crate::pods::record::{Placed, Uid};
@@ -103,6 +104,8 @@ pub enum CreateOutcome {
     Cloud(Failure),
     /// Its namespace has as much as it may: nothing was sent, and it is in line.
     Capped(Wait),
+    /// What it or its namespace may cost is spent: nothing was sent.
+    OverBudget(budget::Wait),
     /// The pod is gone or going: nothing was sent.
     Unneeded,
 }

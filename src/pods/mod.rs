@@ -17,7 +17,7 @@
 pub mod absorb;
 pub mod act;
 pub mod adopt;
-mod bill;
+pub mod bill;
 pub mod claims;
 pub mod cloud_state;
 pub mod conditions;
@@ -54,6 +54,8 @@ use provider::mapping::Settings;
 use provider::tags;
 use tokio::sync::{mpsc, watch as latest};
 
+use crate::budget::Budgets;
+use crate::budget::look::Hand;
 use crate::caps::Caps;
 use crate::cost::live as live_cost;
 use crate::cost::recorder::Recorder;
@@ -110,6 +112,8 @@ pub struct Connections {
     pub health: Health,
     /// What namespaces may have, shared by all nodes; nothing is granted before the gate of this node's name is open.
     pub caps: Caps,
+    /// What they and their applications may cost, shared by all nodes.
+    pub budgets: Budgets,
     /// Figures.
     pub metrics: Metrics,
 }
@@ -133,6 +137,7 @@ pub async fn run(settings: PodsSettings, connections: Connections, shutdown: Shu
         recorder,
         health,
         caps,
+        budgets,
         metrics,
     } = connections;
     let node = settings.mapping.node_name.clone();
@@ -150,8 +155,15 @@ pub async fn run(settings: PodsSettings, connections: Connections, shutdown: Shu
         settings: settings.mapping.clone(),
         refs: RefsReader::new(kube.clone()),
         caps: caps.clone(),
+        budgets: budgets.clone(),
         recorder: recorder.clone(),
         stock: Stock::new(conditions.clone()),
+    });
+    budgets.join(Hand {
+        store: store.clone(),
+        kube: kube.clone(),
+        notices: notices.clone(),
+        settings: settings.mapping.clone(),
     });
     let reconciler = Reconciler::new(
         store.clone(),

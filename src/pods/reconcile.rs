@@ -19,11 +19,13 @@ use provider::mapping::Settings;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use crate::budget::{self, look};
 use crate::clock;
 use crate::cost::recorder::Recorder;
 use crate::kubelet::archive::{KeptPod, LogKeeper};
 use crate::pods::absorb::{
-    Lesson, absorb, absorb_ending, absorb_logs_kept, absorb_release, absorb_source_change, why_not_started,
+    Lesson, absorb, absorb_ending, absorb_logs_kept, absorb_money, absorb_release, absorb_source_change,
+    why_not_started,
 };
 use crate::pods::act::Effects;
 use crate::pods::bill;
@@ -207,6 +209,7 @@ impl Reconciler {
         let mut timers = pin!(scheduler(requests));
         let mut batch = Vec::with_capacity(BATCH);
         let mut room = self.effects.caps.listen();
+        let mut money = self.effects.budgets.listen();
         loop {
             let mut touched: Vec<Uid> = Vec::new();
             tokio::select! {
@@ -222,6 +225,11 @@ impl Reconciler {
                 }
                 Some(uid) = timers.next() => touched.push(uid),
                 Some(uid) = room.recv() => touched.push(uid),
+                Some(uid) = money.recv() => {
+                    let now = clock::now();
+                    self.store.update(&uid, |record| absorb_money(record, now));
+                    touched.push(uid);
+                }
             }
             let now = clock::now();
             for uid in &touched {
@@ -367,6 +375,7 @@ impl Reconciler {
             }
             *record.facts = facts;
             record.cost_unset = desired::cost_unset(pod);
+            self.read_budget(pod, record);
         });
         if known.is_none() {
             let group = match pod.annotation(annotations::INSTANCE_ID) {
@@ -411,10 +420,23 @@ impl Reconciler {
             if self.keep_logs(pod, &uid) {
                 record.rare.get_or_insert_default().logs = Some(KeptLogs::default());
             }
+            self.read_budget(pod, &mut record);
             records.insert(uid.clone(), record);
             self.figures.pods("known", records.len());
         }
         uid
+    }
+
+    /// What the annotations of `pod` say that its application may cost.
+    fn read_budget(&self, pod: &NodePod, record: &mut PodRecord) {
+        let usual = self.effects.budgets.usual_action();
+        let (budget, wrong) = budget::of_annotations(|name| pod.annotation(name), usual);
+        for note in wrong {
+            self.notices.budget(record, look::IGNORED, note);
+        }
+        if budget.is_some() || record.rare.is_some() {
+            record.rare.get_or_insert_default().budget = budget;
+        }
     }
 
     /// Begins to keep the logs of `pod`, if they are to be kept.

@@ -15,6 +15,7 @@ use provider::status::{PodFacts, reasons};
 use provider::units::{MiB, MilliCpu};
 use provider::written_back::Whereabouts;
 
+use crate::budget::terms::Budget;
 use crate::cost::meter::{Kept, Meter, Spot};
 use crate::pods::trouble::Trouble;
 
@@ -67,6 +68,8 @@ pub struct Rare {
     pub files: Option<Files>,
     /// Its logs, if they are kept beyond its group.
     pub logs: Option<KeptLogs>,
+    /// What its annotations say that its application may cost.
+    pub budget: Option<Budget>,
 }
 
 /// Logs that are kept beyond their group.

@@ -61,6 +61,8 @@ pub enum TroubleKind {
     ApiServer,
     /// Its namespace has as much as it may: it is woken when there is room.
     Cap,
+    /// What it or its namespace may cost is spent: it is woken when there is money.
+    Budget,
     /// ECI answered with an error of this class.
     Cloud(ErrorClass),
 }
@@ -73,6 +75,7 @@ impl TroubleKind {
             Self::MissingVolume => "FailedMount",
             Self::ApiServer => "FailedToReadReferences",
             Self::Cap => "NamespaceCapReached",
+            Self::Budget => "BudgetReached",
             Self::Cloud(class) => class.reason(),
         }
     }
@@ -84,6 +87,7 @@ impl TroubleKind {
             Self::MissingVolume | Self::MissingReference => "missing_reference",
             Self::ApiServer => "api_server",
             Self::Cap => "cap",
+            Self::Budget => "budget",
             Self::Cloud(class) => class.label(),
         }
     }
@@ -110,7 +114,7 @@ impl TroubleKind {
     /// Delay before the next try: short first (Spark makes a driver's ConfigMap a second after its pod), then doubling.
     pub fn backoff(self, tries: u32) -> Option<Duration> {
         let (first, cap) = match self {
-            Self::Refused | Self::Cloud(ErrorClass::Permanent) | Self::Cap => return None,
+            Self::Refused | Self::Cloud(ErrorClass::Permanent) | Self::Cap | Self::Budget => return None,
             Self::MissingVolume | Self::MissingReference => (Duration::from_millis(250), Duration::from_secs(30)),
             Self::ApiServer => (Duration::from_millis(500), Duration::from_secs(10)),
             Self::Cloud(ErrorClass::Stock) => (Duration::from_secs(10), Duration::from_secs(120)),
