@@ -8,6 +8,9 @@ use kube::api::PostParams;
 use provider::units::MilliCpu;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
+use virtual_node::budget::BudgetSettings;
+use virtual_node::budget::look::REACHED;
+use virtual_node::budget::terms::{Action, Limit};
 use virtual_node::burst::policy::Policy;
 use virtual_node::caps::Cap;
 
@@ -35,10 +38,17 @@ impl Drop for Bed {
 
 impl Bed {
     async fn new(room: usize, cap: Cap, profile: Option<Value>, wait: Duration) -> Self {
-        let sim = Sim::with(Deviations {
+        let deviations = Deviations {
             cap,
-            burst: true,
             ..Deviations::default()
+        };
+        Self::with(deviations, room, profile, wait).await
+    }
+
+    async fn with(deviations: Deviations, room: usize, profile: Option<Value>, wait: Duration) -> Self {
+        let sim = Sim::with(Deviations {
+            burst: true,
+            ..deviations
         })
         .await;
         sim.api.put("namespaces", "kube-system", Some(json!({})));
@@ -435,4 +445,31 @@ async fn of_a_replicasets_pods_those_on_the_pool_say_that_they_go_first_unless_t
     );
     // With the status that is written anyway.
     assert_eq!(sim.api.writes("status"), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_the_budget_is_spent_pods_stay_for_the_workers() {
+    let budgets = BudgetSettings {
+        namespace: Limit::parse("0.0001/day"),
+        action: Action::Hold,
+        ..BudgetSettings::default()
+    };
+    let deviations = Deviations {
+        budgets: Some(budgets),
+        ..Deviations::default()
+    };
+    let bed = Bed::with(deviations, 0, None, Duration::ZERO).await;
+    bed.sim.running(pod("spender")).await;
+    let told = || {
+        let events = bed.sim.api.events().into_iter();
+        events
+            .filter(|(reason, _)| reason == REACHED)
+            .map(|(_, note)| note)
+            .collect::<Vec<_>>()
+    };
+    until("the end", told, |told| !told.is_empty()).await;
+    bed.create("stays", labelled(POLICY, "ecs-first"));
+    let waits = |told: &Vec<String>| told.iter().any(|note| note.contains("or for the next period"));
+    until("the reason", told, waits).await;
+    assert_eq!(bed.node_of("stays"), "");
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use eci::{Client, Limits};
+use futures::future::BoxFuture;
 use http::Request;
 use k8s_openapi::api::core::v1::Taint;
 use kube::client::Body;
@@ -17,9 +18,12 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tower::ServiceExt as _;
+use virtual_node::budget::{BudgetSettings, Budgets, look};
 use virtual_node::burst::outages::OutageToleration;
 use virtual_node::burst::{self, BurstConnections, BurstSettings};
 use virtual_node::caps::{Cap, Caps, NAMESPACES};
+use virtual_node::cost::prices::Prices;
+use virtual_node::cost::recorder::{Recorder, RecorderSettings};
 use virtual_node::metrics::{Health, Metrics};
 use virtual_node::node::CloudConditions;
 use virtual_node::pods::patience::Patience;
@@ -50,6 +54,8 @@ pub struct Deviations {
     pub streaming_lists: bool,
     /// What each namespace may have.
     pub cap: Cap,
+    /// What applications and namespaces may cost; none = cost is not counted.
+    pub budgets: Option<BudgetSettings>,
     /// Whether [`Sim::burst`] will be called.
     pub burst: bool,
     /// Zones and vSwitches of the node, as a change of the usual ones.
@@ -81,6 +87,7 @@ impl Default for Deviations {
             },
             streaming_lists: false,
             cap: Cap::default(),
+            budgets: None,
             burst: false,
             zones: |_| {},
         }
@@ -102,6 +109,7 @@ pub struct Agent {
     pub conditions: watch::Receiver<CloudConditions>,
     pub store: Store,
     pub caps: Caps,
+    pub budgets: Budgets,
     pub metrics: Metrics,
 }
 
@@ -242,6 +250,29 @@ impl Sim {
         Caps::new(self.deviations.cap, [NODE.to_owned()].into_iter().chain(namespaces))
     }
 
+    /// Budgets as an agent just started has them, and what counts for them.
+    fn budgets(&self, wires: &Wires, metrics: &Metrics) -> (Budgets, Option<Recorder>, BoxFuture<'static, ()>) {
+        let Some(settings) = self.deviations.budgets else {
+            return (Budgets::none(), None, Box::pin(std::future::ready(())));
+        };
+        let records = RecorderSettings {
+            namespace: "default".to_owned(),
+            writer: "sim".to_owned(),
+            max_age: Duration::from_secs(3_600),
+            max_bytes: 1 << 20,
+        };
+        let kube = self.kube_over(wires.clone());
+        let prices = Prices::listed(PriceList::CNY);
+        let (recorder, writing) = Recorder::new(kube, records, prices, (CLUSTER, "cn-hangzhou"), metrics.clone());
+        let budgets = Budgets::new(settings, 1);
+        recorder.feed(budgets.clone());
+        let looking = look::run(budgets.clone(), recorder.clone(), metrics.clone(), Shutdown::new());
+        let counting = async {
+            tokio::join!(writing, looking);
+        };
+        (budgets, Some(recorder), Box::pin(counting))
+    }
+
     /// Starts an agent that dies of a request, if one is given.
     pub fn agent_that(&self, dies: Option<Death>) -> Agent {
         let wires = Wires::new(dies);
@@ -257,24 +288,30 @@ impl Sim {
             parallel: Parallel::default(),
             streaming_lists: self.deviations.streaming_lists,
         };
+        let (budgets, recorder, counting) = self.budgets(&wires, &metrics);
         let connections = Connections {
             kube: self.kube_over(wires.clone()),
             eci,
             store: store.clone(),
             conditions: conditions_in,
             keeper: None,
-            recorder: None,
+            recorder,
             health: Health::new(),
             caps: caps.clone(),
+            budgets: budgets.clone(),
             metrics: metrics.clone(),
         };
-        let task = tokio::spawn(pods::run(settings, connections, Shutdown::new()));
+        let pods = pods::run(settings, connections, Shutdown::new());
+        let task = tokio::spawn(async move {
+            tokio::join!(pods, counting);
+        });
         Agent {
             task,
             wires,
             conditions,
             store,
             caps,
+            budgets,
             metrics,
         }
     }
@@ -295,6 +332,7 @@ impl Sim {
         let connections = BurstConnections {
             kube: self.api.client_of("burst"),
             caps: agent.caps.clone(),
+            budgets: agent.budgets.clone(),
             stores: vec![agent.store.clone()],
             health: Health::new(),
             metrics: agent.metrics.clone(),

@@ -6,6 +6,7 @@
 mod support;
 
 mod api_server;
+mod budgets;
 mod burst;
 mod caps;
 mod chance;
