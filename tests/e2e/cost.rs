@@ -182,3 +182,45 @@ async fn what_is_recorded_is_what_the_ledger_says() {
     let refused = cost(&["show", "no-such-application"]).await.refusal();
     assert!(refused.contains("virtual-node cost list"), "{refused}");
 }
+
+#[tokio::test]
+async fn a_spent_budget_ends_the_application_that_has_it_and_no_other() {
+    let cluster = Cluster::alone().await;
+    let topic = format!("budget-{}", std::process::id());
+    let namespace = Namespace::new(&cluster, &topic).await;
+    let mut agent = recording(&cluster).await;
+    agent.start();
+    namespace.running(spark("spark-cheap", "driver", "")).await;
+    let stops = json!({ "k8s.aliyun.com/eci-budget": "100", "k8s.aliyun.com/eci-budget-action": "stop" });
+    namespace
+        .running(annotated(spark("spark-dear", "driver", ""), stops))
+        .await;
+    namespace.running(spark("spark-dear", "executor", "1")).await;
+    let less = "k8s.aliyun.com/eci-budget=0.000001";
+    namespace
+        .kubectl(&["annotate", "--overwrite", "pod", "spark-dear-driver", less])
+        .await
+        .ok();
+    namespace.gone("spark-dear-executor1").await;
+    namespace.gone("spark-dear-driver").await;
+    assert_eq!(namespace.pod("spark-cheap-driver").await["status"]["phase"], "Running");
+    let told = namespace.events("spark-dear-driver", "BudgetReached").await;
+    let told: Vec<&str> = told.iter().filter_map(|event| event["message"].as_str()).collect();
+    assert!(
+        told.iter().any(|note| note.contains("its budget of 0.000001")),
+        "{told:?}"
+    );
+    let bills = namespace.bills().await;
+    let goes_on = |of: &str| {
+        let mut of_it = bills.iter().filter(|bill| {
+            let name = bill["Tags"]["PodName"].as_str();
+            name.is_some_and(|name| name.starts_with(of))
+        });
+        of_it.any(|bill| bill["BillingEnd"].is_null())
+    };
+    assert!(goes_on("spark-cheap") && !goes_on("spark-dear"), "{bills:?}");
+    let shown = cost(&["show", "spark-dear", "--namespace", &namespace.name, "--output", "json"])
+        .await
+        .ok();
+    assert!(shown.contains("spark-dear"), "{shown}");
+}
