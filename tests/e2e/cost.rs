@@ -61,6 +61,19 @@ async fn compare(cluster: &Cluster, namespace: &Namespace<'_>) -> Said {
     run("python3", &[BILLS, &file(&ledger), &file(&listed), &namespace.name], "").await
 }
 
+/// Waits until each group that is billed has cost something: of those that live for less than a second nothing is told.
+async fn all_cost_something(cluster: &Cluster, namespace: &Namespace<'_>) {
+    let look = async || namespace.bills().await;
+    let billed = |bill: &Value| !bill["BillingStart"].is_null() && bill["BillingEnd"].is_null();
+    let all = |bills: &Vec<Value>| {
+        bills
+            .iter()
+            .filter(|bill| billed(bill))
+            .all(|bill| bill["BilledSeconds"].as_u64() >= Some(1))
+    };
+    cluster.eventually("all groups to cost something", look, all).await;
+}
+
 /// The verdict on an application.
 fn verdict(said: &str, application: &str) -> String {
     let line = said.lines().find(|line| line.split('\t').nth(1) == Some(application));
@@ -102,6 +115,7 @@ async fn what_is_recorded_is_what_the_ledger_says() {
     namespace.delete("pods", "spark-waits-driver", 0).await;
     // Deleted while it runs: ECI does not say when such a group ended.
     namespace.running(spark("spark-deleted", "executor", "1")).await;
+    all_cost_something(&cluster, &namespace).await;
     namespace.delete("pods", "spark-deleted-executor1", 30).await;
     namespace.gone("spark-deleted-executor1").await;
     for (group, code) in [(&good, 0), (&bad, 3), (&spot, 0), (&sized, 0)] {
@@ -115,6 +129,7 @@ async fn what_is_recorded_is_what_the_ledger_says() {
     // While no agent looks: one ends and can still be asked about; another ends, and ECI forgets it.
     let (_, unseen) = namespace.running(spark("spark-unseen", "driver", "")).await;
     let (_, forgotten) = namespace.running(spark("spark-forgotten", "driver", "")).await;
+    all_cost_something(&cluster, &namespace).await;
     agent.kill();
     for group in [&unseen, &forgotten, &driver] {
         cluster.cloud.exit(group, CONTAINER, 0).await;
@@ -180,7 +195,10 @@ async fn what_is_recorded_is_what_the_ledger_says() {
         assert_eq!(sum, whole.as_i64(), "{group}");
     }
     let refused = cost(&["show", "no-such-application"]).await.refusal();
-    assert!(refused.contains("virtual-node cost list"), "{refused}");
+    assert!(
+        refused.contains("no application is called \"no-such-application\"; there are spark-"),
+        "{refused}"
+    );
 }
 
 #[tokio::test]

@@ -30,7 +30,8 @@ usage() {
 full_name() {
 	local name=$1
 	[[ $name != apiserver ]] || name=kube-apiserver
-	components "$ALL_PARTS" | grep -qxF -- "$name" || die "there is no component '$name'"
+	# Not by grep -q, which leaves before all is written: the writer then ends with an error.
+	[[ $'\n'$(components "$ALL_PARTS")$'\n' == *$'\n'$name$'\n'* ]] || die "there is no component '$name'"
 	printf '%s\n' "$name"
 }
 

@@ -50,7 +50,8 @@ executors=$(ask "api/v1/applications/$id/allexecutors" | jq --raw-output '[.[].i
 told=$(ask "api/v1/applications/$id/jobs" | jq --raw-output '[.[].jobGroup] | unique | .[] | select(. != null)' | sort)
 missing=$(comm -23 <(printf '%s\n' "$@" | sort) <(printf '%s\n' "$told"))
 [[ -z $missing ]] || die "the history server knows no job of ${missing//$'\n'/ }"
-ask "history/$id/jobs/" | grep --quiet 'Spark Jobs' || die "the history server's page of jobs is not that of Spark"
+# All of the page is read: a reader that leaves early would end kubectl with an error.
+[[ $(ask "history/$id/jobs/") == *'Spark Jobs'* ]] || die "the history server's page of jobs is not that of Spark"
 say "the driver is gone; the history server tells of $id: $(wc -l <<<"$told") queries, executors $executors"
 [[ -z ${VN_HISTORY_MEANWHILE-} ]] || "$VN_HISTORY_MEANWHILE" "/api/v1/namespaces/default/pods/$pod:18080/proxy/history/$id/jobs/"
 kubectl delete --kustomize "$WORK" >/dev/null
