@@ -72,29 +72,13 @@ print_counts() {
 
 # print_reports: what the pods say of their lives, and what the cloud charges for them.
 print_reports() {
-	wait_until 30 'the billing to end' billing_ended "$WORK/ledger.json" ||
-		die 'the pods have ended, but their container groups still cost'
+	check_costs
 	kubectl get pods --selector spark-role --output json >"$WORK/pods.json"
 	echo '== timeline =='
 	python3 "$HERE/report.py" timeline "$WORK/pods.json" "$WORK/ledger.json"
 	echo '== cost =='
-	# It is held to the ledger by a script that shares no code with it.
-	wait_until 30 'the cost to be recorded' costs_agree || die "the cost is not what the cloud charges: $(cat "$WORK/bills" 2>&1)"
-	say "the cost and the cloud's ledger: $(cut -f 3- "$WORK/bills")"
-	python3 "$HERE/report.py" cost "$WORK/cost.json"
+	print_cost "$JOB-driver"
 }
-
-# costs_agree: true when what `virtual-node cost` says is what the ledger says.
-costs_agree() {
-	local application
-	application=$(kubectl get pod "$JOB-driver" --output 'jsonpath={.metadata.labels.spark-app-selector}')
-	virtual_node_cost list --output json >"$WORK/costs.json"
-	virtual_node_cost show "$application" --output json >"$WORK/cost.json"
-	python3 "$TESTBED/bills.py" "$WORK/ledger.json" "$WORK/costs.json" >"$WORK/bills" 2>&1
-}
-
-# virtual_node_cost ARGUMENT...: as whoever has the cluster's kubeconfig runs it.
-virtual_node_cost() { inside "${VN_BIN_DIR:-${CARGO_TARGET_DIR:-$ROOT/target}/release}/virtual-node" cost "$@"; }
 
 # demo INPUT: all of it.
 demo() {

@@ -91,6 +91,7 @@ reclaimed() {
 	said shuffle 'decommission' || die 'the driver knows of no decommissioning'
 	say "  the result is right; Spark: $(jq --compact-output '.removed[0]' "$WORK/story.json"), its shuffle output was moved, nothing computed twice"
 	wait_until 60 'the executors to end' executors_ended || die 'executors run on after their driver'
+	check_costs
 	kubectl delete pods --selector spark-role >/dev/null
 }
 
@@ -112,7 +113,7 @@ allocated() {
 	story waves
 	check_story '.failed_stages == [] and .blamed == []' 'Spark counts a failure'
 	check_story '(.added | length) == 4' 'not three executors came for the first wave, and one for the second'
-	wait_until 60 'the billing to end' billing_ended "$WORK/ledger.json" || die 'groups still cost'
+	check_costs
 	say "  $(jq '.added | length' "$WORK/story.json") executors in all; $(jq '[.[] | select(.BillingStart == null)] | length' "$WORK/ledger.json") groups never cost anything"
 }
 

@@ -120,7 +120,7 @@ operator() {
 	kubectl delete sparkapplication wordcount >/dev/null
 	wait_until 60 'the driver to be gone' driver_gone || die 'the driver outlives its application'
 	wait_until 60 'what it owned to be gone' owned_gone || die 'what the driver owned does not go'
-	wait_until 60 'the billing to end' billing_ended "$WORK/ledger.json" || die 'groups of an application that is gone still cost'
+	check_costs
 	say 'driver and executors went with it, and nothing costs any more'
 }
 

@@ -134,6 +134,32 @@ ledger() { inside curl --silent --show-error --fail http://127.0.0.1:8090/mock/l
 # billing_ended FILE: true when no group costs anything any more.
 billing_ended() { ledger "$1" && jq --exit-status 'all(.BillingEnd != null)' "$1"; }
 
+# virtual_node_cost ARGUMENT...: as whoever has the cluster's kubeconfig runs it.
+virtual_node_cost() { inside "${VN_BIN_DIR:-${CARGO_TARGET_DIR:-$ROOT/target}/release}/virtual-node" cost "$@"; }
+
+# costs_agree: true when what `virtual-node cost` says of every application is what the ledger says, by a script that shares no
+# code with either.
+costs_agree() {
+	ledger "$WORK/ledger.json"
+	virtual_node_cost list --output json >"$WORK/costs.json"
+	python3 "$TESTBED/bills.py" "$WORK/ledger.json" "$WORK/costs.json" >"$WORK/bills" 2>&1
+}
+
+# check_costs: once nothing costs any more, what it did cost is known, and right.
+check_costs() {
+	wait_until 60 'the billing to end' billing_ended "$WORK/ledger.json" || die 'the jobs are over, but their container groups still cost'
+	wait_until 60 'the cost to be recorded' costs_agree || die "the cost is not what the cloud charges: $(cat "$WORK/bills" 2>&1)"
+	say "costs and the cloud's ledger: $(cut -f 3- "$WORK/bills" | paste --serial --delimiters ';')"
+}
+
+# print_cost DRIVER_POD: the table of its application's groups.
+print_cost() {
+	local application
+	application=$(kubectl get pod "$1" --output 'jsonpath={.metadata.labels.spark-app-selector}')
+	virtual_node_cost show "$application" --output json >"$WORK/cost.json"
+	python3 "$TESTBED/demo/report.py" cost "$WORK/cost.json"
+}
+
 # keep_failure: what session.sh asks for, for jobs.
 keep_failure() {
 	local name

@@ -21,7 +21,6 @@ JOB=tpcds
 BUCKET=tpcds
 # How long all queries may take together: a scale factor of 1 takes ten minutes on two cores.
 TIMEOUT=14400
-REPORT=$TESTBED/demo/report.py
 
 # make_tools: fills $CACHED_OUT with a Python that has the generator and the other engine.
 make_tools() {
@@ -113,13 +112,12 @@ print_reports() {
 	awk 'NR == FNR { seconds[$1] = $2; next }
 		{ name = $1; rows = $2; $1 = $2 = ""; sub(/^ +/, ""); printf "%-6s %8.1f %6d  %s\n", name, seconds[name], rows, $0; sum += seconds[name]; n++ }
 		END { printf "%-6s %8.1f %6s  %d queries\n", "all", sum, "-", n }' "$WORK/seconds" "$WORK/checks"
-	wait_until 30 'the billing to end' billing_ended "$WORK/ledger.json" ||
-		die 'the pods have ended, but their container groups still cost'
+	check_costs
 	kubectl get pods --selector spark-role --output json >"$WORK/pods.json"
 	echo '== timeline =='
-	python3 "$REPORT" timeline "$WORK/pods.json" "$WORK/ledger.json"
+	python3 "$TESTBED/demo/report.py" timeline "$WORK/pods.json" "$WORK/ledger.json"
 	echo '== cost =='
-	python3 "$REPORT" cost "$WORK/pods.json" "$WORK/ledger.json"
+	print_cost "$JOB-driver"
 	((status == 0)) || die 'a result differs from that of the other engine, see the table of queries'
 }
 

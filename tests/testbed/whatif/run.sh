@@ -2,7 +2,7 @@
 # Predicted and billed, side by side: counts the words of a file with Spark on the virtual node, asks `virtual-node cost what-if` what
 # other executors would cost by the event log of that run, and runs those for real; see README.md.
 #
-#   run.sh [COUNTxCORES...]      executors, and cores of each, after a run on 2x1; 1x2 by default
+#   run.sh [COUNTxCORESxGIB...]      executors, and cores and memory of each, after a run on 2x1x1; 2x1x2 by default
 #
 # OUT=dir keeps the reports. stdout: a table. Exit code 0: each bill is within TOLERANCE percent (15) of what was predicted.
 set -euo pipefail
@@ -24,15 +24,16 @@ INPUT_MIB=48 TASK_MIB=4
 # shellcheck disable=SC2016 # expanded inside
 virtual_node_cost() { inside bash -c 'PATH=$1:$PATH exec kubectl eci-cost "${@:2}"' plugin "$WORK/bin" "$@"; }
 
-# count_words IMAGE EXECUTORS CORES [SUFFIX]: runs it with 1 GiB for each core, and sets $application to its id.
+# count_words IMAGE COUNTxCORESxGIB [SUFFIX]: runs it, and sets $application to its id.
 count_words() {
-	local name=words-$2x$3${4-}
-	say "counting words on $2 executors of $3 cores …"
+	local name=words-$2${3-} count cores gib
+	IFS=x read -r count cores gib <<<"$2"
+	say "counting words on $2 …"
 	run_long "submitting $name" "$WORK/spark-submit-$name.log" submit "$1" "$(api_server)" "$name" \
 		--conf spark.kubernetes.node.selector.type=virtual-kubelet \
-		--conf "spark.executor.instances=$2" \
+		--conf "spark.executor.instances=$count" \
 		--conf spark.driver.cores=1 --conf spark.driver.memory=1g \
-		--conf "spark.executor.cores=$3" --conf "spark.executor.memory=$3g" \
+		--conf "spark.executor.cores=$cores" --conf "spark.executor.memory=${gib}g" \
 		--conf "spark.sql.files.maxPartitionBytes=${TASK_MIB}m" --conf spark.sql.files.openCostInBytes=0 \
 		--conf spark.sql.shuffle.partitions=4 \
 		"${EVENT_LOG[@]}" \
@@ -41,7 +42,7 @@ count_words() {
 	wait_until 60 'the executors to end' executors_ended || die 'executors run on after their driver'
 	wait_until 60 'the billing to end' billing_ended "$WORK/ledger.json" || die 'groups still cost'
 	application=$(kubectl get pod "$name-driver" --output 'jsonpath={.metadata.labels.spark-app-selector}')
-	wait_until 30 'the cost to be recorded' recorded "$2" || die "the cost of $name is not recorded"
+	wait_until 30 'the cost to be recorded' recorded "$count" || die "the cost of $name is not recorded"
 }
 
 # recorded EXECUTORS: true when the driver's and each executor's group is over and has a record.
@@ -60,14 +61,15 @@ keep_reports() {
 		"$OUT/$1.json" >/dev/null || die "the parts of $1 do not add up, see $OUT/$1.json"
 }
 
-# predict EXECUTORS CORES: keeps what `what-if` says of them, and prints amount and milliseconds.
+# predict COUNTxCORESxGIB: keeps what `what-if` says of it, and prints amount and milliseconds. Spark adds 40 % for Python.
 predict() {
-	local output file=$OUT/what-if-$1x$2
+	local output file=$OUT/what-if-$1 count cores gib
+	IFS=x read -r count cores gib <<<"$1"
 	for output in text json; do
-		virtual_node_cost what-if "$application" --event-log "s3a://$BUCKET/events" --executors "$1" --executor-cores "$2" \
-			--output "$output" >"$file.$output"
+		virtual_node_cost what-if "$application" --event-log "s3a://$BUCKET/events" --executors "$count" --executor-cores "$cores" \
+			--executor-memory "$((gib * 1024 * 14 / 10))Mi" --output "$output" >"$file.$output"
 	done
-	jq --raw-output --arg name "$1 executor" '.whatIf[] | select(.name | startswith($name)) | "\(.amount) \(.millis)"' "$file.json"
+	jq --raw-output --arg name "$count executor" '.whatIf[] | select(.name | startswith($name)) | "\(.amount) \(.millis)"' "$file.json"
 }
 
 # compare WHAT NAME PREDICTION: a line for $application, of which NAME's reports are kept; sets $off, in thousandths.
@@ -99,24 +101,24 @@ whatif() {
 	prepare_event_log "$BUCKET"
 	prepare_jobs
 
-	count_words "$image" 2 1
-	keep_reports words-2x1
-	for other in "$@"; do predictions[$other]=$(predict "${other%x*}" "${other#*x}"); done
+	count_words "$image" 2x1x1
+	keep_reports words-2x1x1
+	for other in "$@"; do predictions[$other]=$(predict "$other"); done
 	printf '%-9s %15s %15s %6s %12s %9s\n' executors predicted billed off 'predicted ms' 'took ms'
 	for other in "$@"; do
-		count_words "$image" "${other%x*}" "${other#*x}"
+		count_words "$image" "$other"
 		compare "$other" "words-$other" "${predictions[$other]}"
 		((${off#-} <= worst)) || worst=${off#-}
 	done
 	# How much the machine itself wavers: the first run, once more.
-	count_words "$image" 2 1 -again
-	compare '2x1 again' words-2x1-again "$(jq --raw-output '.whatIf[0] | "\(.amount) \(.millis)"' "$OUT/what-if-$1.json")"
+	count_words "$image" 2x1x1 -again
+	compare again words-2x1x1-again "$(jq --raw-output '.whatIf[0] | "\(.amount) \(.millis)"' "$OUT/what-if-$1.json")"
 	((worst <= TOLERANCE * 10)) || die "a prediction is off by more than $TOLERANCE %"
 }
 
-(($#)) || set -- 1x2
+(($#)) || set -- 2x1x2
 for other in "$@"; do
-	[[ $other =~ ^[1-9][0-9]?x[1-9][0-9]?$ ]] || die "usage: run.sh [COUNTxCORES...], such as 1x2, not '$other'"
+	[[ $other =~ ^[1-9][0-9]?x[1-9][0-9]?x[1-9][0-9]?$ ]] || die "usage: run.sh [COUNTxCORESxGIB...], such as 2x1x2, not '$other'"
 done
 OUT=${OUT:-$ROOT/target/whatif}
 mkdir -p "$OUT"
