@@ -16,9 +16,7 @@ need_cargo
 need_command python3 'install Python 3.9 or later with its venv module (Debian: python3-venv)'
 
 make_venv() {
-	python3 -m venv "$CACHED_OUT/venv"
-	"$CACHED_OUT/venv/bin/python" -m pip install --quiet --disable-pip-version-check \
-		--requirement tests/sdk/requirements.txt
+	python_venv tests/sdk/requirements.txt
 }
 
 make_go() {

@@ -40,6 +40,17 @@ install_command() {
 	DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -q --no-install-recommends "$2"
 }
 
+# python_venv REQUIREMENTS: fills $CACHED_OUT/venv with what the file names. Debian has Python's venv module in a package of its own.
+python_venv() {
+	need_command python3 'install Python 3.9 or later with its venv module (Debian: python3-venv)'
+	if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
+		need_command apt-get "Python's venv module is not installed; on Debian it is in the package python3-venv"
+		DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -q --no-install-recommends python3-venv
+	fi
+	python3 -m venv "$CACHED_OUT/venv"
+	"$CACHED_OUT/venv/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$1"
+}
+
 # need_root WHAT: dies unless this is root; WHAT says what needs it.
 need_root() {
 	[[ $(id -u) == 0 ]] || die "$1 needs root (network namespaces, mounts and cgroups): run it as root or with sudo -E"

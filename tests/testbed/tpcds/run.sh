@@ -24,8 +24,7 @@ TIMEOUT=14400
 
 # make_tools: fills $CACHED_OUT with a Python that has the generator and the other engine.
 make_tools() {
-	python3 -m venv "$CACHED_OUT/venv"
-	"$CACHED_OUT/venv/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$HERE/requirements.txt"
+	python_venv "$HERE/requirements.txt"
 }
 
 # fetch_queries: fills $CACHED_OUT with queries/<name>.sql.
