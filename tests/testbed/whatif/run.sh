@@ -51,9 +51,13 @@ recorded() {
 		jq --exit-status --argjson groups "$(($1 + 1))" '.applications[0] | .groups == $groups and .running == 0' "$WORK/show.json"
 }
 
-# keep_reports NAME: the reports of $application, for whoever wants to look at them.
+# keep_reports NAME: the reports and the event log of $application, for whoever wants to look at them.
 keep_reports() {
-	local output
+	local output key
+	mkdir -p "$OUT/$1.events"
+	for key in $(s3 list "$BUCKET" "events/eventlog_v2_$application/"); do
+		s3 get "$BUCKET/$key" >"$OUT/$1.events/$(basename "$key")"
+	done
 	for output in text json csv html; do
 		virtual_node_cost show "$application" --event-log "s3a://$BUCKET/events" --output "$output" >"$OUT/$1.$output"
 	done
