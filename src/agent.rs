@@ -20,12 +20,13 @@ use crate::caps::{self, Cap, Caps};
 use crate::config::{BurstConfig, Config, EciLimits, NodeConfig, ServiceVips, Unenforceable};
 use crate::cost::prices::Prices;
 use crate::cost::recorder::{self, Recorder, RecorderSettings};
-use crate::kubelet::archive::{Archive, Keeper, LogKeeper, S3Store};
+use crate::kubelet::archive::{Archive, Keeper, LogKeeper};
 use crate::kubelet::figures::sampler::Sampler;
 use crate::kubelet::{self, EciLogs, Figures, LogAccess, LogBudget};
 use crate::leader::{self, LeaderSettings, Times};
 use crate::metrics::{self, Health, Metrics};
 use crate::node::{self, Capacity, CloudConditions, CpuUsage, NodeSettings, OwnUse};
+use crate::object_store::S3Store;
 use crate::pods::store::Store;
 use crate::pods::{self, Connections, PodsSettings, reconcile::Parallel};
 use crate::shutdown::Shutdown;
@@ -350,9 +351,15 @@ fn log_archive(config: &Config, metrics: &Metrics) -> anyhow::Result<Option<Arch
     };
     let transport = Arc::new(ReqwestTransport::new().context("setting up HTTP")?);
     let environment = Environment::process();
-    let store = S3Store::new(settings, &config.region, &environment, Arc::new(SystemClock), transport)
-        .context("--log-archive")?;
-    let place = settings.to_string();
+    let store = S3Store::new(
+        &settings.store,
+        &config.region,
+        &environment,
+        Arc::new(SystemClock),
+        transport,
+    )
+    .context("--log-archive")?;
+    let place = settings.store.to_string();
     tracing::info!(place, "logs are kept beyond their container groups");
     Ok(Some(Archive::new(
         Arc::new(store),

@@ -24,10 +24,10 @@ use crate::burst::scene::ProfileName;
 use crate::caps::Cap;
 use crate::kubelet::streams::IDLE_TIMEOUT;
 use crate::node::Bounds;
+use crate::object_store::Location;
 use crate::pods::patience::Patience;
 use crate::telemetry::LogSettings;
 use crate::webhook::{Impossible, Times};
-pub(crate) use parse::parse_archive;
 use parse::{
     parse_bool, parse_domain, parse_duration, parse_endpoint, parse_host_ports, parse_ip, parse_ips, parse_labels,
     parse_limits, parse_number, parse_schedule_strategy, parse_socket, parse_sockets, parse_taints,
@@ -202,42 +202,10 @@ pub enum EciLimits {
 /// Where logs of some pods are kept beyond their groups.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogArchiveConfig {
-    /// Kind of store.
-    pub kind: ArchiveKind,
-    /// Bucket.
-    pub bucket: String,
-    /// What all keys begin with, without slashes around it; may be empty.
-    pub prefix: String,
-    /// URL of the store; `None` = the usual one.
-    pub endpoint: Option<String>,
-    /// Region of the store; `None` = the usual one.
-    pub region: Option<String>,
+    /// Where.
+    pub store: Location,
     /// Labels that a pod must have.
     pub selector: BTreeMap<String, String>,
-}
-
-impl fmt::Display for LogArchiveConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = match self.kind {
-            ArchiveKind::S3 => "s3",
-            ArchiveKind::Oss => "oss",
-        };
-        write!(f, "{scheme}://{}", self.bucket)?;
-        if self.prefix.is_empty() {
-            Ok(())
-        } else {
-            write!(f, "/{}", self.prefix)
-        }
-    }
-}
-
-/// Kinds of stores.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ArchiveKind {
-    /// S3, or what speaks like it.
-    S3,
-    /// Alibaba Cloud's OSS.
-    Oss,
 }
 
 /// Where the serving certificate of the kubelet API comes from.

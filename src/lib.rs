@@ -8,7 +8,7 @@
 //! ```
 //!
 //! [`agent`] wires it together; [`pods`] is the heart; [`node`] keeps the Node and its Lease; [`kubelet`] answers kubectl;
-//! [`cost`] keeps what it costs; [`burst`] says which pods may come, [`caps`] bounds what a namespace may have here
+//! [`cost`] keeps what it costs; [`object_store`] is where logs are kept and event logs read; [`burst`] says which pods may come, [`caps`] bounds what a namespace may have here
 //! and [`budget`] what it may cost; [`leader`] chooses one of several
 //! replicas; [`webhook`] shapes pods as they are created; [`relay`] is a program of its own for networks without service addresses.
 
@@ -29,6 +29,7 @@ pub mod leader;
 pub mod metrics;
 pub mod net;
 pub mod node;
+pub mod object_store;
 pub mod pods;
 pub mod relay;
 #[cfg(test)]

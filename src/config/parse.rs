@@ -15,7 +15,7 @@ use provider::request::ScheduleStrategy;
 use provider::units::MilliCpu;
 use serde_json::Value;
 
-use super::{ACK_NODE_NAME_PREFIX, ArchiveKind, EciLimits, HostPort, Unenforceable};
+use super::{ACK_NODE_NAME_PREFIX, EciLimits, HostPort, Unenforceable};
 use crate::burst::outages::OutageToleration;
 use crate::telemetry::LogFormat;
 
@@ -224,28 +224,6 @@ pub(super) fn parse_labels(text: &str) -> Result<BTreeMap<String, String>, Strin
             _ => Err(format!("`{item}` is not KEY=VALUE")),
         })
         .collect()
-}
-
-/// Where logs are kept: kind of store, bucket, and prefix without slashes around it.
-pub(crate) fn parse_archive(text: &str) -> Result<(ArchiveKind, String, String), String> {
-    let wanted = || "it must be s3://BUCKET/PREFIX or oss://BUCKET/PREFIX".to_owned();
-    let (scheme, rest) = text.split_once("://").ok_or_else(wanted)?;
-    let kind = match scheme {
-        "s3" => ArchiveKind::S3,
-        "oss" => ArchiveKind::Oss,
-        _ => return Err(wanted()),
-    };
-    let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-    let safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
-    if bucket.is_empty() || !bucket.chars().all(safe) {
-        return Err(wanted());
-    }
-    let prefix = prefix.trim_matches('/');
-    let parts = || prefix.split('/');
-    if !prefix.is_empty() && parts().any(|part| part.is_empty() || part == "." || part == "..") {
-        return Err("its prefix must not have empty parts, nor `.` or `..`".to_owned());
-    }
-    Ok((kind, bucket.to_owned(), prefix.to_owned()))
 }
 
 /// Taints as kubelet's `--register-with-taints` takes them: `key=value:Effect` or `key:Effect`, separated by commas.

@@ -11,9 +11,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::parse::{
-    check_node_name, parse_archive, parse_bool, parse_duration, parse_endpoint, parse_host_port, parse_ip,
-    parse_labels, parse_list, parse_log_format, parse_number, parse_object_name, parse_outage_toleration,
-    parse_qualified_name, parse_socket, parse_vcpu, parse_wait, scalar_text, zone_of,
+    check_node_name, parse_bool, parse_duration, parse_endpoint, parse_host_port, parse_ip, parse_labels, parse_list,
+    parse_log_format, parse_number, parse_object_name, parse_outage_toleration, parse_qualified_name, parse_socket,
+    parse_vcpu, parse_wait, scalar_text, zone_of,
 };
 use super::{
     BurstConfig, ConfigErrors, CostConfig, DEFAULT_LOG_ARCHIVE_SELECTOR, ElectionConfig, LogArchiveConfig, NodeConfig,
@@ -26,6 +26,7 @@ use crate::burst::outages::OutageToleration;
 use crate::burst::policy::Policy;
 use crate::burst::scene::ProfileName;
 use crate::node::Bounds;
+use crate::object_store::Location;
 use crate::telemetry::{self, LogSettings};
 use crate::webhook::{Impossible, Times};
 
@@ -272,17 +273,17 @@ impl Resolver {
             }
             return None;
         };
-        let (kind, bucket, prefix) = self.parse("log-archive", &text, parse_archive)?;
+        let location = self.parse("log-archive", &text, Location::parse)?;
         let selector = selector.unwrap_or_else(|| {
             let (key, value) = DEFAULT_LOG_ARCHIVE_SELECTOR;
             BTreeMap::from([(key.to_owned(), value.to_owned())])
         });
         Some(LogArchiveConfig {
-            kind,
-            bucket,
-            prefix,
-            endpoint,
-            region,
+            store: Location {
+                endpoint,
+                region,
+                ..location
+            },
             selector,
         })
     }

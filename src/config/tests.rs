@@ -4,6 +4,7 @@ use super::parse::parse_host_port;
 use super::*;
 use crate::args::{Cli, Command};
 use crate::budget::terms::{Action, Limit};
+use crate::object_store::StoreKind;
 
 /// Arguments of `virtual-node run` as a shell would pass them. Tests must not depend on the environment they run in, so
 /// they only assert on settings whose variables nobody exports.
@@ -252,10 +253,14 @@ fn logs_are_kept_where_a_url_says() {
         .expect("valid")
         .expect("there");
     assert_eq!(
-        (archive.kind, archive.bucket.as_str(), archive.prefix.as_str()),
-        (ArchiveKind::Oss, "my-bucket", "logs/prod")
+        (
+            archive.store.kind,
+            archive.store.bucket.as_str(),
+            archive.store.prefix.as_str()
+        ),
+        (StoreKind::Oss, "my-bucket", "logs/prod")
     );
-    assert_eq!(archive.to_string(), "oss://my-bucket/logs/prod");
+    assert_eq!(archive.store.to_string(), "oss://my-bucket/logs/prod");
     assert_eq!(
         archive.selector,
         BTreeMap::from([("spark-role".to_owned(), "driver".to_owned())])
@@ -263,7 +268,10 @@ fn logs_are_kept_where_a_url_says() {
     let archive = keep(&["--log-archive", "s3://b", "--log-archive-selector", "a=1,b=2"])
         .expect("valid")
         .expect("there");
-    assert_eq!((archive.to_string().as_str(), archive.selector.len()), ("s3://b", 2));
+    assert_eq!(
+        (archive.store.to_string().as_str(), archive.selector.len()),
+        ("s3://b", 2)
+    );
     for wrong in [
         "bucket",
         "gs://b",

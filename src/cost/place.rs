@@ -8,9 +8,8 @@ use eci::ReqwestTransport;
 use eci::clock::SystemClock;
 use eci::credentials::Environment;
 
-use crate::config::{LogArchiveConfig, parse_archive};
 use crate::cost::eventlog::Place;
-use crate::kubelet::archive::S3Store;
+use crate::object_store::{Location, S3Store};
 
 /// Of stores of OSS, where nobody says more.
 const OSS_REGION: &str = "cn-hangzhou";
@@ -39,20 +38,14 @@ pub fn parse(text: &str, environment: &Environment) -> anyhow::Result<Place> {
             ));
         }
     };
-    let (kind, bucket, path) = parse_archive(&url).map_err(|why| anyhow!("--event-log {text:?}: {why}"))?;
-    let settings = LogArchiveConfig {
-        kind,
-        bucket,
-        prefix: String::new(),
-        endpoint: None,
-        region: None,
-        selector: std::collections::BTreeMap::new(),
-    };
+    let mut location = Location::parse(&url).map_err(|why| anyhow!("--event-log {text:?}: {why}"))?;
+    // The log may be an object itself.
+    let path = std::mem::take(&mut location.prefix);
     let transport = Arc::new(ReqwestTransport::new().context("setting up HTTP")?);
     let region = environment
         .get("VIRTUAL_NODE_REGION")
         .unwrap_or_else(|| OSS_REGION.to_owned());
-    let store = S3Store::new(&settings, &region, environment, Arc::new(SystemClock), transport)
+    let store = S3Store::new(&location, &region, environment, Arc::new(SystemClock), transport)
         .with_context(|| format!("--event-log {text:?}"))?;
     Ok(Place::Store {
         store: Arc::new(store),

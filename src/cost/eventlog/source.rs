@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use super::decode::{Codec, unpack};
 use super::story::{Builder, Story};
 use super::{event, lines, names};
-use crate::kubelet::archive::{ObjectStore as _, S3Store, StoreError};
+use crate::object_store::{ObjectStore as _, S3Store, StoreError};
 
 /// Bytes that are asked for at a time; few in tests, whose logs are small.
 const PIECE: u64 = if cfg!(test) { 1_000 } else { 8 << 20 };

@@ -120,17 +120,11 @@ fn bucket() -> Place {
         Ok::<_, std::convert::Infallible>(answer.expect("valid"))
     });
     let transport = std::sync::Arc::new(eci::TowerTransport::<_, axum::body::Body>::new(service));
-    let settings = crate::config::LogArchiveConfig {
-        kind: crate::config::ArchiveKind::S3,
-        bucket: "bucket".to_owned(),
-        prefix: String::new(),
-        endpoint: Some("http://127.0.0.1:1".to_owned()),
-        region: None,
-        selector: std::collections::BTreeMap::new(),
-    };
+    let mut location = crate::object_store::Location::parse("s3://bucket").expect("valid");
+    location.endpoint = Some("http://127.0.0.1:1".to_owned());
     let environment = eci::credentials::Environment::of([("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "s")]);
     let clock = std::sync::Arc::new(eci::clock::SystemClock);
-    let store = crate::kubelet::archive::S3Store::new(&settings, "r", &environment, clock, transport);
+    let store = crate::object_store::S3Store::new(&location, "r", &environment, clock, transport);
     Place::Store {
         store: std::sync::Arc::new(store.unwrap_or_else(|error| panic!("{error}"))),
         path: "events".to_owned(),

@@ -13,13 +13,13 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::layout::{ContainerKey, Object};
 use super::parts::Pending;
-use super::store::StoreError;
 use super::{Archive, KeptPod, LogKeeper, OnFailure};
 use crate::clock;
 use crate::kubelet::logs::feed::{Audience, End, Joined};
 use crate::kubelet::logs::source::LogError;
 use crate::kubelet::logs::stream::{LogAccess, Target};
 use crate::kubelet::lookup::{ContainerEntry, ContainerRun, Stage};
+use crate::object_store::StoreError;
 
 /// How often it is looked which containers run. It costs nothing but a look into memory.
 const LOOK: Duration = Duration::from_secs(1);

@@ -25,13 +25,10 @@
 //! - A store that is away delays nothing but the deletion of groups that have ended, and these no longer than
 //!   [`crate::pods::decide`] says.
 
-mod aws;
 mod keeper;
 mod layout;
 mod parts;
 mod reader;
-mod s3;
-mod store;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -40,13 +37,12 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 
 pub use keeper::Keeper;
-pub use s3::{S3Store, SetupError};
-pub use store::{ObjectStore, StoreError};
 
 pub(super) use layout::ContainerKey;
 pub(super) use reader::ArchivedLog;
 
 use crate::metrics::Metrics;
+use crate::object_store::{ObjectStore, StoreError};
 use layout::Object;
 
 /// Keeps logs of pods.

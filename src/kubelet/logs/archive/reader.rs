@@ -3,10 +3,10 @@
 use bytes::Bytes;
 
 use super::layout::{ContainerKey, Object};
-use super::store::StoreError;
 use super::{Archive, Run};
 use crate::kubelet::logs::format::Writer;
 use crate::kubelet::logs::overlap::lines;
+use crate::object_store::StoreError;
 
 /// An archived log on its way to a client, one part after the other.
 pub(in crate::kubelet::logs) struct ArchivedLog {

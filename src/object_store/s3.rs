@@ -17,10 +17,9 @@ use rusty_s3::{Bucket, Credentials, S3Action as _, UrlStyle};
 use url::{Host, Url};
 
 use super::aws::AwsCredentials;
-use super::store::{ObjectStore, StoreError};
+use super::{Location, ObjectStore, StoreError, StoreKind};
 use crate::chain::chain;
 use crate::clock;
-use crate::config::{ArchiveKind, LogArchiveConfig};
 
 /// How long a signature is good for.
 const SIGNED_FOR: Duration = Duration::from_secs(300);
@@ -38,7 +37,7 @@ pub struct S3Store {
     transport: Arc<dyn Transport>,
 }
 
-/// Settings of the archive that cannot be used.
+/// A location that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
     /// The endpoint is no URL.
@@ -57,60 +56,60 @@ pub enum SetupError {
 }
 
 impl S3Store {
-    /// The store that the settings name. Credentials come from the environment or from files, as users of AWS or Alibaba
+    /// The store at `location`. Credentials come from the environment or from files, as users of AWS or Alibaba
     /// Cloud expect it.
     ///
     /// # Errors
-    /// The settings cannot be used.
+    /// The location cannot be used.
     pub fn new(
-        settings: &LogArchiveConfig,
+        location: &Location,
         eci_region: &str,
         environment: &Environment,
         clock: Arc<dyn eci::clock::Clock>,
         transport: Arc<dyn Transport>,
     ) -> Result<Self, SetupError> {
         let variable = |names: &[&str]| names.iter().find_map(|name| environment.get(name));
-        let given = settings.region.clone();
-        let (region, endpoint, credentials): (String, Option<String>, Arc<dyn ProvideCredentials>) = match settings.kind
+        let given = location.region.clone();
+        let (region, endpoint, credentials): (String, Option<String>, Arc<dyn ProvideCredentials>) = match location.kind
         {
-            ArchiveKind::S3 => (
+            StoreKind::S3 => (
                 given
                     .or_else(|| variable(&["AWS_REGION", "AWS_DEFAULT_REGION"]))
                     .unwrap_or_else(|| "us-east-1".to_owned()),
-                settings
+                location
                     .endpoint
                     .clone()
                     .or_else(|| variable(&["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"])),
                 Arc::new(AwsCredentials::new(environment.clone())),
             ),
-            ArchiveKind::Oss => (
+            StoreKind::Oss => (
                 given.unwrap_or_else(|| eci_region.to_owned()),
-                settings.endpoint.clone(),
+                location.endpoint.clone(),
                 Arc::new(Chain::full_order(environment, transport.clone(), clock)),
             ),
         };
-        let standard = match settings.kind {
-            ArchiveKind::S3 => format!("https://s3.{region}.amazonaws.com"),
-            ArchiveKind::Oss => format!("https://s3.oss-{region}.aliyuncs.com"),
+        let standard = match location.kind {
+            StoreKind::S3 => format!("https://s3.{region}.amazonaws.com"),
+            StoreKind::Oss => format!("https://s3.oss-{region}.aliyuncs.com"),
         };
-        let by_host = endpoint.is_none() || settings.kind == ArchiveKind::Oss;
+        let by_host = endpoint.is_none() || location.kind == StoreKind::Oss;
         let text = endpoint.unwrap_or(standard);
         let endpoint: Url = text.parse().map_err(|_| SetupError::Endpoint(text.clone()))?;
         // OSS wants the bucket in the host's name; stores of one's own mostly do not know it there.
         let named = matches!(endpoint.host(), Some(Host::Domain(_)));
-        let style = if by_host && named && !settings.bucket.contains('.') {
+        let style = if by_host && named && !location.bucket.contains('.') {
             UrlStyle::VirtualHost
         } else {
             UrlStyle::Path
         };
-        let bucket = Bucket::new(endpoint.clone(), style, settings.bucket.clone(), region).map_err(|source| {
+        let bucket = Bucket::new(endpoint.clone(), style, location.bucket.clone(), region).map_err(|source| {
             SetupError::Bucket {
-                bucket: settings.bucket.clone(),
+                bucket: location.bucket.clone(),
                 endpoint,
                 source,
             }
         })?;
-        let prefix = match settings.prefix.as_str() {
+        let prefix = match location.prefix.as_str() {
             "" => String::new(),
             prefix => format!("{prefix}/"),
         };

@@ -1,11 +1,21 @@
-//! What the archive needs of an object store.
+//! Objects in a bucket of S3 or OSS: logs are archived there, and Spark's event logs are read from there.
+//!
+//! [`Location`] says where it is, [`ObjectStore`] what is asked of it, and [`S3Store`] is how, with keys from where users of AWS or
+//! Alibaba Cloud expect them (`aws`, [`eci::credentials`]).
+
+mod aws;
+mod location;
+mod s3;
 
 use std::fmt;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
 
-/// Objects by key, under the archive's prefix.
+pub use location::{Location, StoreKind};
+pub use s3::{S3Store, SetupError};
+
+/// Objects by key, under a prefix.
 pub trait ObjectStore: Send + Sync {
     /// Writes an object; twice the same is the same as once.
     fn put(&self, key: String, body: Bytes) -> BoxFuture<'_, Result<(), StoreError>>;
@@ -36,3 +46,6 @@ impl fmt::Display for StoreError {
 }
 
 impl std::error::Error for StoreError {}
+
+#[cfg(test)]
+mod tests;
