@@ -28,7 +28,7 @@ use crate::metrics::{self, Health, Metrics};
 use crate::node::{self, Capacity, CloudConditions, CpuUsage, NodeSettings, OwnUse};
 use crate::object_store::S3Store;
 use crate::pods::store::Store;
-use crate::pods::{self, Connections, PodsSettings, reconcile::Parallel};
+use crate::pods::{self, Connections, PodsSettings, lanes::Parallel};
 use crate::shutdown::Shutdown;
 use crate::webhook::{self, Terms, WebhookSettings};
 use crate::{cluster, kube_client};

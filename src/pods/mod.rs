@@ -29,6 +29,7 @@ pub mod expiry;
 pub mod figures;
 pub mod fresh;
 pub mod input;
+pub mod lanes;
 pub mod live;
 mod lookup;
 #[cfg(test)]
@@ -43,6 +44,7 @@ pub mod releases;
 mod running;
 pub mod stock;
 pub mod store;
+mod tell;
 pub mod trouble;
 pub mod watch;
 
@@ -68,9 +70,10 @@ use crate::pods::cloud_state::CloudState;
 use crate::pods::events::Notices;
 use crate::pods::figures::Figures;
 use crate::pods::input::Input;
+use crate::pods::lanes::Parallel;
 use crate::pods::patience::Patience;
 use crate::pods::poll::Poller;
-use crate::pods::reconcile::{Parallel, Reconciler};
+use crate::pods::reconcile::Reconciler;
 use crate::pods::refs::RefsReader;
 use crate::pods::releases::Releases;
 use crate::pods::stock::Stock;

@@ -1,9 +1,8 @@
 //! The loop: inputs change records, [`decide`] says what follows, effects carry it out, and their results are inputs again.
 //!
-//! One task owns the flow, so a pod's effects never overlap. Effects of different pods run side by side, each kind in its
-//! own [`Lane`] with its own bound: deletes never wait behind creates, and no more pods are held whole than creates run.
+//! One task owns the flow, so a pod's effects never overlap. Effects of different pods run side by side, in [`lanes`](super::lanes).
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +12,6 @@ use jiff::Timestamp;
 use kube::runtime::scheduler::{ScheduleRequest, scheduler};
 use kube::runtime::watcher;
 use provider::annotations;
-use provider::error::ErrorClass;
 use provider::group::GroupStatus;
 use provider::mapping::Settings;
 use tokio::sync::mpsc;
@@ -24,8 +22,7 @@ use crate::clock;
 use crate::cost::recorder::Recorder;
 use crate::kubelet::archive::{KeptPod, LogKeeper};
 use crate::pods::absorb::{
-    Lesson, absorb, absorb_ending, absorb_logs_kept, absorb_money, absorb_release, absorb_source_change,
-    why_not_started,
+    absorb, absorb_ending, absorb_logs_kept, absorb_money, absorb_release, absorb_source_change, why_not_started,
 };
 use crate::pods::act::Effects;
 use crate::pods::bill;
@@ -36,11 +33,12 @@ use crate::pods::events::Notices;
 use crate::pods::figures::Figures;
 use crate::pods::fresh::FreshPods;
 use crate::pods::input::{Input, Outcome};
+use crate::pods::lanes::{Kind, Lanes, Parallel};
 use crate::pods::live::LiveWatches;
 use crate::pods::publish;
 use crate::pods::record::{Files, GroupState, KeptLogs, PodRecord, Uid};
 use crate::pods::store::{Records, Store};
-use crate::pods::trouble::TroubleKind;
+use crate::pods::tell::tell;
 use crate::pods::watch::NodePod;
 use crate::shutdown::Shutdown;
 
@@ -48,95 +46,6 @@ use crate::shutdown::Shutdown;
 const DRAIN: Duration = Duration::from_secs(10);
 /// Inputs taken at once before decisions are made.
 const BATCH: usize = 512;
-/// Effects of one kind: those waiting, and how many run.
-#[derive(Debug)]
-struct Lane {
-    queue: VecDeque<Uid>,
-    running: usize,
-    limit: usize,
-}
-
-impl Lane {
-    fn new(limit: usize) -> Self {
-        Self {
-            queue: VecDeque::new(),
-            running: 0,
-            limit,
-        }
-    }
-}
-
-/// The kinds of effects.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    DeleteGroup,
-    Evict,
-    Publish,
-    RemoveObject,
-    Find,
-    RenewFiles,
-    Create,
-}
-
-impl Kind {
-    /// In the order in which they are started: what ends billing and what tells people comes first.
-    const ALL: [Self; 7] = [
-        Self::DeleteGroup,
-        Self::Evict,
-        Self::Publish,
-        Self::RemoveObject,
-        Self::Find,
-        Self::RenewFiles,
-        Self::Create,
-    ];
-
-    fn of(decision: &Decision) -> Option<Self> {
-        match decision {
-            Decision::DeleteGroup { .. } => Some(Self::DeleteGroup),
-            Decision::RenewFiles { .. } => Some(Self::RenewFiles),
-            Decision::Evict => Some(Self::Evict),
-            Decision::Publish => Some(Self::Publish),
-            Decision::RemoveObject => Some(Self::RemoveObject),
-            Decision::Find { .. } => Some(Self::Find),
-            Decision::Create { .. } => Some(Self::Create),
-            Decision::Wait(_) | Decision::Forget => None,
-        }
-    }
-
-    fn of_outcome(outcome: &Outcome) -> Self {
-        match outcome {
-            Outcome::Created(_) => Self::Create,
-            Outcome::Found(_) => Self::Find,
-            Outcome::GroupDeleted(_) => Self::DeleteGroup,
-            Outcome::FilesRenewed(_) => Self::RenewFiles,
-            Outcome::Evicted(_) => Self::Evict,
-            Outcome::Published(_) => Self::Publish,
-            Outcome::ObjectRemoved(_) => Self::RemoveObject,
-        }
-    }
-}
-
-/// How many effects of each kind may run at once.
-#[derive(Clone, Copy, Debug)]
-pub struct Parallel {
-    /// Creates; each holds a whole pod and what it names.
-    pub creates: usize,
-    /// Calls that end groups.
-    pub deletes: usize,
-    /// Writes to the API server.
-    pub writes: usize,
-}
-
-impl Default for Parallel {
-    fn default() -> Self {
-        Self {
-            creates: 32,
-            deletes: 32,
-            writes: 16,
-        }
-    }
-}
-
 /// The reconciler of one node.
 pub struct Reconciler {
     store: Store,
@@ -145,7 +54,7 @@ pub struct Reconciler {
     figures: Figures,
     settings: Arc<Settings>,
     node_ip: Arc<str>,
-    lanes: [Lane; Kind::ALL.len()],
+    lanes: Lanes,
     fresh: FreshPods,
     live: LiveWatches,
     keeper: Option<Arc<dyn LogKeeper>>,
@@ -174,14 +83,6 @@ impl Reconciler {
         let (settings, recorder) = (effects.settings.clone(), effects.recorder.clone());
         let effects_client = effects.kube.clone();
         let node_ip = Arc::from(settings.node_ip.as_str());
-        let lanes = Kind::ALL.map(|kind| {
-            Lane::new(match kind {
-                Kind::Create => parallel.creates,
-                Kind::DeleteGroup => parallel.deletes,
-                Kind::Publish | Kind::RemoveObject => parallel.writes,
-                Kind::Find | Kind::Evict | Kind::RenewFiles => 4,
-            })
-        });
         Self {
             store,
             effects,
@@ -189,7 +90,7 @@ impl Reconciler {
             figures,
             settings,
             node_ip,
-            lanes,
+            lanes: Lanes::new(parallel),
             fresh: FreshPods::default(),
             live: LiveWatches::new(effects_client, inputs.clone()),
             keeper,
@@ -246,7 +147,7 @@ impl Reconciler {
     /// Hears the results of running effects, so that what they learned is in the log at least; starts nothing.
     async fn drain(&mut self, inputs: &mut mpsc::Receiver<Input>) {
         let deadline = Instant::now() + DRAIN;
-        while self.lanes.iter().any(|lane| lane.running > 0) {
+        while self.lanes.are_busy() {
             match tokio::time::timeout_at(deadline, inputs.recv()).await {
                 Ok(Some(input @ Input::Done(..))) => self.take(input, clock::now(), &mut Vec::new()),
                 Ok(Some(_)) => {}
@@ -296,8 +197,7 @@ impl Reconciler {
                 touched.push(uid);
             }
             Input::Done(uid, outcome) => {
-                let lane = &mut self.lanes[Kind::of_outcome(&outcome) as usize];
-                lane.running = lane.running.saturating_sub(1);
+                self.lanes.ended(&outcome);
                 self.take_outcome(&uid, outcome, now);
                 touched.push(uid);
             }
@@ -512,7 +412,7 @@ impl Reconciler {
             }
             _ => {
                 if let Some(kind) = Kind::of(&decision) {
-                    self.lanes[kind as usize].queue.push_back(uid.clone());
+                    self.lanes.queue(kind, uid.clone());
                 }
             }
         }
@@ -548,10 +448,7 @@ impl Reconciler {
     /// Starts queued effects as far as the lanes allow. What was queued may be outdated: it is decided again.
     fn start_effects(&mut self, now: Timestamp) {
         for kind in Kind::ALL {
-            while self.lanes[kind as usize].running < self.lanes[kind as usize].limit {
-                let Some(uid) = self.lanes[kind as usize].queue.pop_front() else {
-                    break;
-                };
+            while let Some(uid) = self.lanes.next(kind) {
                 let started = {
                     let mut records = self.store.lock();
                     let Some(record) = records.get(&uid) else { continue };
@@ -567,7 +464,7 @@ impl Reconciler {
                 };
                 match started {
                     Some(effect) => {
-                        self.lanes[kind as usize].running += 1;
+                        self.lanes.started(kind);
                         let inputs = self.inputs.clone();
                         tokio::spawn(async move {
                             let outcome = effect.await;
@@ -588,82 +485,8 @@ impl Reconciler {
         let jitter = rand::random();
         self.store.update(uid, |record| {
             let lesson = absorb(record, outcome, now, jitter);
-            self.tell(record, uid, lesson, now);
+            tell(lesson, record, uid, now, &self.figures, &self.notices);
         });
-    }
-
-    /// What was learned, for logs, metrics and Events.
-    fn tell(&self, record: &PodRecord, uid: &Uid, lesson: Lesson, now: Timestamp) {
-        let facts = &record.facts;
-        match lesson {
-            Lesson::Nothing => {}
-            Lesson::Created {
-                id,
-                size,
-                asked,
-                weakened,
-                warnings,
-                elsewhere,
-            } => {
-                tracing::info!(pod = %facts.name, namespace = %facts.namespace, uid = %uid, group = %id, "created the pod's container group");
-                self.figures.decision("create");
-                self.notices.created(record, size, asked, &weakened, &warnings);
-                if let Some(place) = elsewhere {
-                    self.notices.elsewhere(record, &place);
-                }
-            }
-            Lesson::Adopted { id } => {
-                tracing::info!(pod = %facts.name, namespace = %facts.namespace, uid = %uid, group = %id, "found the group of a create whose answer was lost");
-                self.figures.decision("adopt");
-            }
-            Lesson::DeleteAccepted { force } => {
-                self.figures.decision(if force { "delete-force" } else { "delete" });
-                if record.is_replaced() {
-                    self.notices.not_started(record);
-                }
-            }
-            Lesson::GroupGone => {
-                tracing::info!(pod = %facts.name, namespace = %facts.namespace, uid = %uid, "the pod's container group is gone");
-            }
-            Lesson::FilesRenewed => {
-                self.figures.decision("renew-files");
-                self.notices.files_renewed(record);
-            }
-            Lesson::FilesKept { message } => {
-                tracing::warn!(pod = %facts.name, namespace = %facts.namespace, uid = %uid, error = message, "renewing the group's files failed; will retry");
-                self.notices.files_kept(record, &message);
-            }
-            Lesson::Evicted => {
-                tracing::info!(pod = %facts.name, namespace = %facts.namespace, uid = %uid, "evicted a pod whose spot resources are taken back");
-                self.figures.decision("evict");
-            }
-            Lesson::EvictionBlocked { message } => {
-                self.figures.decision("evict-blocked");
-                self.notices.eviction_blocked(record, message);
-            }
-            Lesson::Published { began_to_run } => {
-                self.figures.status_patch("written");
-                // What keeps it waiting is told with the status that says so: once, and not when it was over in a moment.
-                self.notices.trouble(record, now);
-                self.notices.start_problems(record);
-                if began_to_run {
-                    self.figures.running(facts.created, now);
-                }
-            }
-            Lesson::NoStock { message } => {
-                self.figures.trouble(TroubleKind::Cloud(ErrorClass::Stock).label());
-                self.notices.no_stock(record, &message);
-            }
-            Lesson::Trouble => {
-                if let Some(trouble) = &record.trouble {
-                    self.figures.trouble(trouble.kind.label());
-                }
-            }
-            Lesson::Failed { what, failure } => {
-                tracing::warn!(pod = %facts.name, namespace = %facts.namespace, uid = %uid, error = failure, "{what} failed; will retry");
-                self.figures.trouble(what);
-            }
-        }
     }
 }
 
