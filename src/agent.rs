@@ -253,7 +253,11 @@ async fn recorder(
         max_bytes: cost.max_bytes,
     };
     let list = PriceList::by_currency(cost.currency.as_str()).unwrap_or_default();
-    let (prices, asking) = Prices::asked(list, eci.clone());
+    let table = cost
+        .price_table
+        .as_ref()
+        .map(|table| table.region(&config.region).clone());
+    let (prices, asking) = Prices::asked(list, table.unwrap_or_default(), eci.clone());
     let whose = (config.cluster_id.as_str(), config.region.as_str());
     let (recorder, writing) = Recorder::new(kube, settings, prices, whose, metrics.clone());
     let working = async {

@@ -121,9 +121,13 @@ pub struct WhatIfArgs {
     #[arg(long, value_name = "TYPE")]
     pub worker: Vec<String>,
 
-    /// What an hour of that --worker costs [default: ECI's list price of its size]
+    /// What an hour of that --worker costs [default: what --price-table says, else ECI's list price of its size]
     #[arg(long, value_name = "AMOUNT")]
     pub worker_price: Vec<String>,
+
+    /// File with prices of this account, as of `virtual-node run`: what other sizes cost, and workers [default: ECI's list prices]
+    #[arg(long, env = "VIRTUAL_NODE_PRICE_TABLE", value_name = "FILE")]
+    pub price_table: Option<PathBuf>,
 
     /// What spot costs, in percent of the list price [default: 30]
     #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u32).range(0..=100))]
@@ -447,9 +451,14 @@ pub struct RunArgs {
     #[arg(long, env = "VIRTUAL_NODE_COST_MAX_MIB", value_name = "COUNT")]
     pub cost_max_mib: Option<String>,
 
-    /// Currency of the list prices that are used where no other are known: CNY or USD [default: CNY]
+    /// Currency of the list prices that are used where no other are known: CNY or USD [default: that of
+    /// --price-table, else CNY]
     #[arg(long, env = "VIRTUAL_NODE_COST_CURRENCY", value_name = "CNY|USD")]
     pub cost_currency: Option<String>,
+
+    /// File with prices or a discount of this account, in YAML or JSON (docs/cost.md); what it does not say is asked of ECI
+    #[arg(long, env = "VIRTUAL_NODE_PRICE_TABLE", value_name = "FILE")]
+    pub price_table: Option<String>,
 
     /// What each application may cost on virtual nodes, such as 12.50 or 100/day, in the currency of the prices; the annotation
     /// k8s.aliyun.com/eci-budget of its pods beats this [default: no limit]

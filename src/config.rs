@@ -22,6 +22,7 @@ use crate::burst::outages::OutageToleration;
 use crate::burst::policy::Policy;
 use crate::burst::scene::ProfileName;
 use crate::caps::Cap;
+use crate::cost::price_table::PriceTable;
 use crate::kubelet::streams::IDLE_TIMEOUT;
 use crate::node::Bounds;
 use crate::object_store::Location;
@@ -126,8 +127,10 @@ pub struct CostConfig {
     pub max_age: Duration,
     /// Bytes of them that are kept.
     pub max_bytes: u64,
-    /// Currency of the embedded list prices.
+    /// Currency of the embedded list prices, and of the table.
     pub currency: Currency,
+    /// What the account's prices are by its user.
+    pub price_table: Option<PriceTable>,
 }
 
 /// By which Lease replicas elect one among them.
@@ -373,6 +376,7 @@ impl Config {
             cost_max_age,
             cost_max_mib,
             cost_currency,
+            price_table,
             application_budget,
             namespace_budget,
             budget_action,
@@ -470,15 +474,19 @@ impl Config {
             log_archive_region,
             log_archive_selector,
         );
-        let cost = r.cost(CostText {
-            records: cost_records,
-            namespace: cost_namespace,
-            kubeconfig: cost_kubeconfig,
-            impersonate: cost_impersonate,
-            max_age: cost_max_age,
-            max_mib: cost_max_mib,
-            currency: cost_currency,
-        });
+        let cost = r.cost(
+            &region,
+            CostText {
+                records: cost_records,
+                namespace: cost_namespace,
+                kubeconfig: cost_kubeconfig,
+                impersonate: cost_impersonate,
+                max_age: cost_max_age,
+                max_mib: cost_max_mib,
+                currency: cost_currency,
+                price_table,
+            },
+        );
         let budgets = r.budgets(cost.as_ref(), application_budget, namespace_budget, budget_action);
         let usual = Patience::default();
         let patience = Patience {

@@ -25,6 +25,7 @@ use crate::budget::terms::{ACTIONS, Action, FORMS, Limit, Period};
 use crate::burst::outages::OutageToleration;
 use crate::burst::policy::Policy;
 use crate::burst::scene::ProfileName;
+use crate::cost::price_table::PriceTable;
 use crate::node::Bounds;
 use crate::object_store::Location;
 use crate::telemetry::{self, LogSettings};
@@ -66,6 +67,7 @@ pub(super) struct CostText {
     pub(super) max_age: Option<String>,
     pub(super) max_mib: Option<String>,
     pub(super) currency: Option<String>,
+    pub(super) price_table: Option<String>,
 }
 
 /// The settings of burst, as text.
@@ -105,6 +107,18 @@ struct FileNode {
     kubelet_listen: Option<String>,
     #[serde(default)]
     node_ip: Option<String>,
+}
+
+/// The price table in the file at `path`, which must say something of `region`.
+fn price_table(path: &str, region: &str) -> Result<PriceTable, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("it cannot be read: {error}"))?;
+    let table = PriceTable::parse(&text)?;
+    if table.region(region).is_empty() {
+        return Err(format!(
+            "it says nothing of {region}: add that under `regions`, or prices or a discount for all regions beside it"
+        ));
+    }
+    Ok(table)
 }
 
 /// Merges the sources and collects the mistakes.
@@ -332,9 +346,24 @@ impl Resolver {
         })
     }
 
-    pub(super) fn cost(&mut self, text: CostText) -> Option<CostConfig> {
+    pub(super) fn cost(&mut self, region: &str, text: CostText) -> Option<CostConfig> {
         let on = self.parsed("cost-records", text.records, parse_bool).unwrap_or(true);
         let mib = self.parsed("cost-max-mib", text.max_mib, parse_number::<u32>);
+        let currency = self.parsed("cost-currency", text.currency, |code| {
+            let list = PriceList::by_currency(code).map(|list| list.currency);
+            list.ok_or_else(|| "it must be CNY or USD".to_owned())
+        });
+        let price_table = self.parsed("price-table", text.price_table, |path| price_table(path, region));
+        let tables = price_table.as_ref().map(|table| table.currency);
+        if let (Some(said), Some(tables)) = (currency, tables)
+            && said != tables
+        {
+            let (said, tables) = (said.as_str(), tables.as_str());
+            self.fail::<()>(
+                "cost-currency",
+                format!("is {said}, but the prices of --price-table are in {tables}: leave it out"),
+            );
+        }
         let cost = CostConfig {
             namespace: self.parsed("cost-namespace", text.namespace, parse_object_name),
             kubeconfig: self.path("cost-kubeconfig", text.kubeconfig),
@@ -343,12 +372,8 @@ impl Resolver {
                 .parsed("cost-max-age", text.max_age, parse_duration)
                 .unwrap_or(DEFAULT_COST_MAX_AGE),
             max_bytes: u64::from(mib.unwrap_or(DEFAULT_COST_MAX_MIB)) << 20,
-            currency: self
-                .parsed("cost-currency", text.currency, |code| {
-                    let list = PriceList::by_currency(code).map(|list| list.currency);
-                    list.ok_or_else(|| "it must be CNY or USD".to_owned())
-                })
-                .unwrap_or(Currency::Cny),
+            currency: currency.or(tables).unwrap_or(Currency::Cny),
+            price_table,
         };
         on.then_some(cost)
     }

@@ -468,3 +468,46 @@ nodes:
         "{error}"
     );
 }
+
+#[test]
+fn a_price_table_says_its_currency_and_its_mistakes_are_settings_mistakes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("prices.yaml");
+    let resolve = |text: &str, more: &str| {
+        std::fs::write(&path, text).expect("writes");
+        let file = format!("price-table: {}\n{more}", path.display());
+        Config::resolve(typed(&MINIMAL), &file)
+    };
+    let cost = resolve("{currency: USD, discount: 5}", "")
+        .expect("valid")
+        .cost
+        .expect("on");
+    assert_eq!(cost.currency, Currency::Usd);
+    assert!(cost.price_table.is_some());
+    for (text, more, expected) in [
+        (
+            "{currency: USD, discount: 5}",
+            "cost-currency: CNY\n",
+            "but the prices of --price-table are in USD",
+        ),
+        (
+            "{currency: USD, discount: all}",
+            "",
+            "discount: it must be the percents",
+        ),
+        (
+            "{currency: USD, regions: {cn-beijing: {discount: 5}}}",
+            "",
+            "it says nothing of cn-hangzhou: add that under `regions`",
+        ),
+    ] {
+        let errors = resolve(text, more).expect_err(text).to_string();
+        assert!(errors.contains(expected), "{errors}");
+        assert_eq!(errors.lines().count(), 1, "{errors}");
+    }
+    let mut args = typed(&MINIMAL);
+    args.price_table = Some("/nowhere/prices.yaml".to_owned());
+    let errors = Config::resolve(args, "").expect_err("there is none").to_string();
+    let expected = "--price-table (VIRTUAL_NODE_PRICE_TABLE, or `price-table` in the file of --config) is `/nowhere/prices.yaml`: it cannot be read";
+    assert!(errors.contains(expected), "{errors}");
+}

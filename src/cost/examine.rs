@@ -1,5 +1,7 @@
 //! One application, examined: its groups, its event log where there is one, and what it would have cost otherwise.
 
+use std::path::Path;
+
 use anyhow::{Context as _, bail};
 use eci::credentials::Environment;
 use jiff::Timestamp;
@@ -9,6 +11,7 @@ use serde_json::{Value, json};
 use crate::args::{CostOutput, EventLogArgs, WhatIfArgs};
 use crate::cost::eventlog::{self, Story};
 use crate::cost::html::{Page, page};
+use crate::cost::price_table::PriceTable;
 use crate::cost::record::CostRecord;
 use crate::cost::report::{self, ApplicationCost, Line};
 use crate::cost::split::{self, Analysis, analyse};
@@ -69,6 +72,12 @@ pub async fn what_if(lines: Vec<Line>, args: &WhatIfArgs, output: CostOutput) ->
         .map(|one| Examined::new(one, &lines, story.as_ref()));
     let examined: Vec<Examined<'_>> = examined.collect();
     let one = only(&examined)?;
+    if let Some(table) = &wishes.prices
+        && table.currency != one.application.currency
+    {
+        let (table, bill) = (table.currency.as_str(), one.currency());
+        bail!("--price-table: its prices are in {table}, but the bill is in {bill}");
+    }
     let answers = scenarios(&one.records(), story.as_ref(), &wishes);
     if answers.is_empty() {
         bail!(
@@ -181,6 +190,12 @@ async fn story(applications: &[ApplicationCost], log: &EventLogArgs) -> anyhow::
     Ok(Some(story))
 }
 
+fn price_table(path: &Path) -> anyhow::Result<PriceTable> {
+    let wrong = || format!("--price-table {}", path.display());
+    let text = std::fs::read_to_string(path).with_context(wrong)?;
+    PriceTable::parse(&text).map_err(anyhow::Error::msg).with_context(wrong)
+}
+
 fn wishes(args: &WhatIfArgs) -> anyhow::Result<Wishes> {
     if !args.worker_price.is_empty() && args.worker_price.len() != args.worker.len() {
         bail!("--worker-price: give one for each --worker, in the same order");
@@ -210,6 +225,7 @@ fn wishes(args: &WhatIfArgs) -> anyhow::Result<Wishes> {
         executor_cores: args.executor_cores,
         executor_memory: args.executor_memory.as_deref().map(memory).transpose()?,
         batch_size: args.batch_size,
+        prices: args.price_table.as_deref().map(price_table).transpose()?,
     })
 }
 
@@ -287,6 +303,39 @@ mod tests {
         let json: Value = serde_json::from_str(&answer(CostOutput::Json).await).expect("JSON");
         let answers = json["whatIf"].as_array().expect("a list").len();
         assert_eq!(answer(CostOutput::Csv).await.lines().count(), answers + 1);
+    }
+
+    #[tokio::test]
+    async fn what_if_by_prices_of_the_users_own() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("prices.yaml");
+        let ask = async |table: &str| {
+            std::fs::write(&path, table).expect("writes");
+            let args = WhatIfArgs {
+                application: APPLICATION.to_owned(),
+                worker: vec!["ecs.g7.xlarge".to_owned()],
+                price_table: Some(path.clone()),
+                ..WhatIfArgs::default()
+            };
+            what_if(lines(), &args, CostOutput::Text).await
+        };
+        let answer = ask("{currency: CNY, instance-types: {ecs.g7.xlarge: \"0.75\"}}")
+            .await
+            .expect("reads");
+        assert!(answer.contains("one costs 0.75"), "{answer}");
+        for (table, expected) in [
+            (
+                "{currency: USD, discount: 5}",
+                "--price-table: its prices are in USD, but the bill is in CNY",
+            ),
+            (
+                "{currency: CNY, general: 5}",
+                "prices.yaml: general: it must have vcpu-second",
+            ),
+        ] {
+            let error = format!("{:#}", ask(table).await.expect_err("wrong"));
+            assert!(error.contains(expected), "{error}");
+        }
     }
 
     #[tokio::test]

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! watch, create, poll ──► meter (what is known of a group's bill) ──ended──► record ──► recorder ──► writer ──► ConfigMaps
-//! list prices | what ECI says ──► prices ────────────────────────────────────┘                                     │
+//! price table | ECI | list ──► prices ───────────────────────────────────────┘                                     │
 //! virtual-node cost ◄── report ◄── reader ◄───────────────────────────────────────────────────────────────────────┘
 //!              └── examine ◄── split (what paid time went into), whatif ◄── eventlog (Spark's own story of the run)
 //!                    └──► text, JSON, CSV, html
@@ -28,6 +28,7 @@ pub mod html;
 pub mod live;
 pub mod meter;
 pub mod place;
+pub mod price_table;
 pub mod prices;
 pub mod reader;
 pub mod record;

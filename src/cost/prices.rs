@@ -1,5 +1,6 @@
 //! What container groups cost: asked of ECI (`DescribeContainerGroupPrice`), once an hour for each product that is in use and
-//! once a minute for each on the spot market; by the list prices that this program knows where ECI does not say.
+//! once a minute for each on the spot market; by the list prices that this program knows where ECI does not say. What the user's own
+//! table says ([`price_table`](super::price_table)) is not asked for.
 //!
 //! The spot market has no past that could be asked for: what it asked as an hour of a group began is known only if an agent
 //! asked then. A price is taken to hold for [`HOLDS`] around the moment at which it was asked for.
@@ -19,6 +20,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::chain::chain;
 use crate::clock;
+use crate::cost::price_table::RegionPrices;
 use crate::cost::record::PriceSource;
 
 /// How often spot prices are asked for.
@@ -58,6 +60,7 @@ pub struct Product {
 #[derive(Clone)]
 pub struct Prices {
     list: PriceList,
+    table: Arc<RegionPrices>,
     asked: Option<Asked>,
 }
 
@@ -91,20 +94,27 @@ struct Span {
 impl Prices {
     /// The list prices that this program knows, and no others.
     pub fn listed(list: PriceList) -> Self {
-        Self { list, asked: None }
+        Self {
+            list,
+            table: Arc::default(),
+            asked: None,
+        }
     }
 
-    /// Prices that are asked of ECI, and the task that asks: it ends when all handles are gone.
-    pub fn asked(list: PriceList, eci: Client) -> (Self, impl Future<Output = ()> + use<>) {
+    /// Prices that are in `table` or asked of ECI, and the task that asks: it ends when all handles are gone.
+    pub fn asked(list: PriceList, table: RegionPrices, eci: Client) -> (Self, impl Future<Output = ()> + use<>) {
         let (wanted, products) = mpsc::unbounded_channel();
         let known = Arc::new(Mutex::new(Known::default()));
+        let table = Arc::new(table);
         let asker = Asker {
             eci,
             list,
+            table: table.clone(),
             known: known.clone(),
         };
         let prices = Self {
             list,
+            table,
             asked: Some((known, wanted)),
         };
         (prices, asker.run(products))
@@ -126,13 +136,33 @@ impl Prices {
         }
         let shared = Arc::new(product);
         known.products.insert(shared.clone(), Said::default());
-        // Without a task the process ends.
-        let _ = wanted.send(shared.clone());
+        if self.table.of(&shared).is_none() {
+            // Without a task the process ends.
+            let _ = wanted.send(shared.clone());
+        }
         shared
     }
 
     /// What `product` costs; none = nobody knows.
     pub fn quote(&self, product: &Product) -> Option<Quote> {
+        let own = |list| Quote {
+            list,
+            currency: self.list.currency,
+            source: PriceSource::Table,
+        };
+        if let Some(list) = self.table.of(product) {
+            return Some(own(list));
+        }
+        let quote = self.without_table(product)?;
+        let less = self.table.discounted(product, quote.list);
+        Some(less.map_or(quote, |list| Quote {
+            currency: quote.currency,
+            ..own(list)
+        }))
+    }
+
+    /// What ECI says that `product` costs, else the list.
+    fn without_table(&self, product: &Product) -> Option<Quote> {
         if let Some((known, _)) = &self.asked
             && let Some(quote) = lock(known).products.get(product).and_then(|said| said.quote)
         {
@@ -177,6 +207,7 @@ fn listed(list: &PriceList, product: &Product) -> Option<Rate> {
 struct Asker {
     eci: Client,
     list: PriceList,
+    table: Arc<RegionPrices>,
     known: Arc<Mutex<Known>>,
 }
 
@@ -203,10 +234,10 @@ impl Asker {
     fn due(&self) -> Vec<Arc<Product>> {
         let mut known = lock(&self.known);
         known.products.retain(|product, _| Arc::strong_count(product) > 1);
-        let due = known
-            .products
-            .iter()
-            .filter(|(product, said)| product.spot || said.asked.is_none_or(|asked| asked.elapsed() >= LIST_PERIOD));
+        let due = known.products.iter().filter(|(product, said)| {
+            let old = || said.asked.is_none_or(|asked| asked.elapsed() >= LIST_PERIOD);
+            product.spot || (self.table.of(product).is_none() && old())
+        });
         due.map(|(product, _)| product.clone()).collect()
     }
 
@@ -302,6 +333,7 @@ mod tests {
     use provider::units::{MiB, MilliCpu};
 
     use super::*;
+    use crate::cost::price_table::PriceTable;
 
     fn product(spot: bool) -> Product {
         Product {
@@ -323,6 +355,7 @@ mod tests {
         let (wanted, products) = mpsc::unbounded_channel();
         let prices = Prices {
             list: PriceList::CNY,
+            table: Arc::default(),
             asked: Some((Arc::default(), wanted)),
         };
         let watched = prices.watch(product(true));
@@ -349,6 +382,30 @@ mod tests {
         let (prices, watched, mut products) = prices();
         assert!(Arc::ptr_eq(&watched, &prices.watch(product(true))));
         assert!(products.try_recv().is_ok() && products.try_recv().is_err());
+    }
+
+    #[test]
+    fn what_the_table_says_is_not_asked_for_and_its_discount_is_taken_off_the_rest() {
+        let (mut prices, watched, mut products) = prices();
+        assert!(products.try_recv().is_ok());
+        let text =
+            "{currency: CNY, discount: 50, economy: {vcpu-second: \"0.000000010\", gib-second: \"0.000000001\"}}";
+        let table = PriceTable::parse(text).expect("reads");
+        prices.table = Arc::new(table.region("cn-hangzhou").clone());
+        let economy = Product {
+            economy: true,
+            ..product(false)
+        };
+        prices.watch(economy.clone());
+        assert!(products.try_recv().is_err());
+        let quote = |product: &Product| prices.quote(product).map(|quote| (quote.list.cost(1).0, quote.source));
+        assert_eq!(quote(&economy), Some((24, PriceSource::Table)));
+        assert_eq!(quote(&product(false)), Some((61_260, PriceSource::Table)));
+        assert_eq!(
+            quote(&watched),
+            Some((122_520, PriceSource::List)),
+            "spot is the market's"
+        );
     }
 
     #[test]

@@ -6,6 +6,9 @@ use crate::pricing::PriceList;
 use crate::sizes::Size;
 use crate::units::NanoMoney;
 
+/// Where a fraction has no exact form, it is rounded to that of so many seconds.
+const LONGEST: u32 = 3_600_000;
+
 /// Money for a number of seconds, as a fraction, so that prices per second and per hour are both exact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -46,6 +49,22 @@ impl Rate {
         NanoMoney(due.saturating_add(per / 2).div_euclid(per))
     }
 
+    /// This price times a fraction, exactly unless that takes more digits than any price has.
+    #[must_use]
+    pub fn times(self, numerator: u32, denominator: u32) -> Self {
+        let nano = self.nano.0.saturating_mul(i128::from(numerator));
+        let per = i128::from(self.per_seconds.max(1)) * i128::from(denominator.max(1));
+        let divisor = i128::try_from(gcd(nano.unsigned_abs(), per.unsigned_abs())).unwrap_or(1);
+        let (nano, per) = (nano / divisor, per / divisor);
+        match u32::try_from(per) {
+            Ok(per) => Self::reduced(nano, per),
+            Err(_) => {
+                let longest = nano.saturating_mul(i128::from(LONGEST));
+                Self::reduced(longest.saturating_add(per / 2) / per, LONGEST)
+            }
+        }
+    }
+
     fn reduced(nano: i128, per_seconds: u32) -> Self {
         let divisor = gcd(nano.unsigned_abs(), u128::from(per_seconds));
         let divisor = u32::try_from(divisor).unwrap_or(1).max(1);
@@ -83,6 +102,22 @@ mod tests {
         let rate = Rate::per_hour(NanoMoney(390_000_000));
         assert_eq!((rate.cost(1), rate.cost(3)), (NanoMoney(108_333), NanoMoney(325_000)));
         assert_eq!(rate.cost(3_600), NanoMoney(390_000_000));
+    }
+
+    #[test]
+    fn a_discount_is_exact() {
+        let fifteen_off = |rate: Rate| rate.times(85, 100);
+        assert_eq!(
+            fifteen_off(Rate::per_second(NanoMoney(49_001))).cost(20),
+            NanoMoney(833_017)
+        );
+        let hour = fifteen_off(Rate::per_hour(NanoMoney(1_060_000_001)));
+        assert_eq!(hour.cost(3_600 * 20), NanoMoney(18_020_000_017));
+        let odd = Rate {
+            nano: NanoMoney(1_000_000_007),
+            per_seconds: 1_024_000,
+        };
+        assert_eq!(odd.times(8_751, 10_000).cost(1_024_000), NanoMoney(875_100_006));
     }
 
     proptest! {

@@ -20,6 +20,7 @@ pub use text::{csv_lines, text};
 pub use workers::WorkerType;
 
 use crate::cost::eventlog::Story;
+use crate::cost::price_table::{PriceTable, RegionPrices};
 use crate::cost::record::CostRecord;
 use baseline::{Baseline, Run, delay};
 use schedule::Fleet;
@@ -40,6 +41,8 @@ pub struct Wishes {
     pub executor_memory: Option<u64>,
     /// Executors that are asked for at a time.
     pub batch_size: Option<usize>,
+    /// What other sizes and workers cost by the user, in the currency of the bill; none = by ECI's list prices.
+    pub prices: Option<PriceTable>,
 }
 
 /// One answer.
@@ -64,9 +67,12 @@ pub const SPOT_PERCENT: u32 = 30;
 
 /// What the application of `records` would have cost otherwise. The first answer is what it did cost.
 pub fn scenarios(records: &[&CostRecord], story: Option<&Story>, wishes: &Wishes) -> Vec<Scenario> {
-    let Some(baseline) = Baseline::of(records, story) else {
+    let Some(mut baseline) = Baseline::of(records, story) else {
         return Vec::new();
     };
+    if let Some(own) = own_prices(records, wishes) {
+        baseline.prices = own.list(baseline.prices);
+    }
     let mut all = vec![answer(
         &baseline,
         "as it ran",
@@ -96,6 +102,11 @@ pub fn scenarios(records: &[&CostRecord], story: Option<&Story>, wishes: &Wishes
         None => {}
     }
     all
+}
+
+/// What the user's table says of the region that the pods ran in.
+fn own_prices<'a>(records: &[&CostRecord], wishes: &'a Wishes) -> Option<&'a RegionPrices> {
+    Some(wishes.prices.as_ref()?.region(&records.first()?.region))
 }
 
 fn answer(
@@ -259,7 +270,9 @@ fn on_workers(baseline: &Baseline, records: &[&CostRecord], wishes: &Wishes) -> 
     } else {
         wishes.workers.clone()
     };
+    let own = own_prices(records, wishes);
     let answers = wanted.into_iter().map(|(name, price)| {
+        let price = price.or_else(|| own?.instance_type(&name).map(|price| price.0));
         let Some(worker) = WorkerType::named(&name, price, &baseline.prices) else {
             return impossible(format!("all on workers {name}"), "its name does not say what it has: only c, g and r types are known");
         };
