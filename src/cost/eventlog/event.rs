@@ -175,6 +175,33 @@ pub(super) struct TaskInfo {
 pub(super) struct TaskMetrics {
     #[serde(rename = "Executor Run Time", default)]
     pub(super) run_ms: i64,
+    #[serde(rename = "Input Metrics", default)]
+    pub(super) input: InputMetrics,
+    #[serde(rename = "Shuffle Read Metrics", default)]
+    pub(super) shuffle: ShuffleReadMetrics,
+}
+
+#[derive(Debug, Default, Deserialize, PartialEq)]
+pub(super) struct InputMetrics {
+    #[serde(rename = "Bytes Read", default)]
+    pub(super) bytes: i64,
+}
+
+#[derive(Debug, Default, Deserialize, PartialEq)]
+pub(super) struct ShuffleReadMetrics {
+    #[serde(rename = "Remote Bytes Read", default)]
+    pub(super) remote: i64,
+    #[serde(rename = "Local Bytes Read", default)]
+    pub(super) local: i64,
+}
+
+impl TaskMetrics {
+    /// All that it read.
+    pub(super) fn read(&self) -> u64 {
+        [self.input.bytes, self.shuffle.remote, self.shuffle.local]
+            .into_iter()
+            .fold(0, |sum, bytes| sum.saturating_add_signed(bytes.max(0)))
+    }
 }
 
 /// Reads one line of a log; `Ok(None)` is an event that does not matter here.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::event::{Event, Properties, StageInfo, TaskEnd, TaskInfo};
+use super::event::{Event, Properties, StageInfo, TaskEnd, TaskInfo, TaskMetrics};
 
 /// Tasks that are kept; the log of an application with more counts as broken off there.
 const MOST_TASKS: usize = 4_000_000;
@@ -94,6 +94,8 @@ pub struct Task {
     pub finished: i64,
     /// Whether it did what it was to do.
     pub succeeded: bool,
+    /// Bytes that it read from storage and of what other stages left; 0 = it did not say.
+    pub read: u64,
 }
 
 /// Settings of the application that decide about sizes.
@@ -241,6 +243,7 @@ impl Builder {
         task.finished = end.info.finished.max(task.launched);
         task.succeeded = !end.info.failed && !end.info.killed;
         let run = end.metrics.as_ref().map_or(0, |metrics| metrics.run_ms.max(0));
+        task.read = end.metrics.as_ref().map_or(0, TaskMetrics::read);
         if let Some(stage) = self.story.stages.get_mut(task.stage as usize) {
             stage.run_ms = stage.run_ms.saturating_add(run);
         }
@@ -264,6 +267,7 @@ impl Builder {
             launched: info.launched,
             finished: info.launched,
             succeeded: false,
+            read: 0,
         }
     }
 

@@ -40,6 +40,7 @@ fn task(stage: u32, executor: u32, launched: i64, finished: i64) -> Task {
         launched,
         finished,
         succeeded: true,
+        read: 0,
     }
 }
 

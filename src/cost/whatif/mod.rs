@@ -5,11 +5,13 @@
 //!                        ├──────► sizes (memory that fills a paid size) ───┼──► Scenario
 //!                        └──────► workers (pods packed onto machines) ─────┘
 //! ```
+//! `warmth` tells schedule what a task takes that comes earlier or later in its executor's life than it did.
 
 mod baseline;
 mod schedule;
 mod sizes;
 mod text;
+mod warmth;
 mod workers;
 
 use provider::sizes::Size;
@@ -345,6 +347,15 @@ fn exact_sizes(baseline: &Baseline, story: Option<&Story>) -> Vec<Scenario> {
 fn other_fleets(baseline: &Baseline, run: &Run, wishes: &Wishes) -> Vec<Scenario> {
     const TASKS: &str =
         "tasks take as long as they did, whoever runs them: no more or less contention, spilling or shuffling";
+    let warming = match run.work.warming {
+        Some(0) => "executors' first tasks took no longer than later ones, and do not here".to_owned(),
+        Some(longer) => {
+            format!("executors' first tasks take {longer} ms longer than later ones, as they did (a JVM warms up)")
+        }
+        None => {
+            "tasks take no longer for being an executor's first: there are too few to tell whether they did".to_owned()
+        }
+    };
     let now = run.fleet.ready.len();
     let bought = baseline.size.map(|size| size.1);
     let cores = wishes.executor_cores.unwrap_or(run.cores).max(1);
@@ -383,7 +394,7 @@ fn other_fleets(baseline: &Baseline, run: &Run, wishes: &Wishes) -> Vec<Scenario
             name,
             amount,
             Some(millis),
-            &[TASKS, "all of them from the beginning to the end"],
+            &[TASKS, &warming, "all of them from the beginning to the end"],
         );
         if executors > batch || wishes.batch_size.is_some() {
             let delay = run.batch.1;
