@@ -196,6 +196,14 @@ async fn run_nodes(
         shutdown: shutdown.clone(),
     };
     let mut tasks = JoinSet::new();
+    if let Some(recorder) = shared.recorder.as_ref().filter(|_| config.burst.is_none()) {
+        // First of all: before it is known what they may cost, no pod gets a group. With burst it is told by what burst keeps.
+        let listing = budget::namespaces::keep(recorder.kube(), budgets.clone(), health.clone(), shutdown.clone());
+        tasks.spawn(async move {
+            listing.await;
+            Ok(())
+        });
+    }
     for (index, node) in config.nodes.iter().enumerate() {
         start_node(&mut tasks, config, node, index, &shared)
             .await

@@ -465,12 +465,13 @@ pub struct RunArgs {
     #[arg(long, env = "VIRTUAL_NODE_APPLICATION_BUDGET", value_name = "AMOUNT")]
     pub application_budget: Option<String>,
 
-    /// What each namespace may cost on virtual nodes in a day or month of UTC, such as 100/day or 2000/month [default: no limit]
+    /// What each namespace may cost on virtual nodes in a day or month of UTC, such as 100/day or 2000/month; the annotation
+    /// k8s.aliyun.com/eci-budget of the Namespace beats this [default: no limit]
     #[arg(long, env = "VIRTUAL_NODE_NAMESPACE_BUDGET", value_name = "AMOUNT/PERIOD")]
     pub namespace_budget: Option<String>,
 
     /// What follows when a budget is spent: warn, hold (no new container groups) or stop (its pods are deleted); the annotation
-    /// k8s.aliyun.com/eci-budget-action of the pods beats this for their application [default: warn]
+    /// k8s.aliyun.com/eci-budget-action beats this, of a Namespace for it, of pods for their application [default: warn]
     #[arg(long, env = "VIRTUAL_NODE_BUDGET_ACTION", value_name = "ACTION")]
     pub budget_action: Option<String>,
 

@@ -12,7 +12,7 @@ use provider::mapping::Settings;
 use tokio::time::{Instant, sleep};
 
 use crate::budget::book::{Level, Scope, Spending, State as Spent};
-use crate::budget::terms::{Action, Budget};
+use crate::budget::terms::{Action, Budget, Period};
 use crate::budget::{Asking, BudgetSettings, Budgets, scopes};
 use crate::chain::chain;
 use crate::clock;
@@ -22,7 +22,7 @@ use crate::cost::prices::Prices;
 use crate::cost::recorder::Recorder;
 use crate::metrics::Metrics;
 use crate::pods::bill;
-use crate::pods::events::Notices;
+use crate::pods::events::{Notices, Weight};
 use crate::pods::record::{GroupState, PodRecord, Uid};
 use crate::pods::store::Store;
 use crate::pods::trouble::TroubleKind;
@@ -110,15 +110,19 @@ struct Rounds {
 impl Rounds {
     async fn look(&mut self) {
         let now = clock::now();
-        let Some((settings, nodes, hands)) = self
-            .budgets
-            .lock()
-            .map(|(inner, state)| (inner.settings, inner.nodes, state.hands.clone()))
-        else {
+        let Some((settings, nodes, hands, namespaces)) = self.budgets.lock().map(|(inner, state)| {
+            let namespaces = state.namespaces.are_known().then(|| state.namespaces.own.clone());
+            (inner.settings, inner.nodes, state.hands.clone(), namespaces)
+        }) else {
             return;
         };
-        let survey = survey(&hands, &settings, self.recorder.prices(), now);
-        if !survey.budgets.is_empty() {
+        self.tell_mistakes(&hands);
+        // Before it is known what they may cost, nothing is reached, and nobody may go.
+        let Some(namespaces) = namespaces else { return };
+        let survey = survey(&hands, &settings, &namespaces, self.recorder.prices(), now);
+        if !survey.budgets.is_empty() && self.is_to_read_back() {
+            // Who has no budget that holds need not wait for that.
+            self.wake(&hands, now);
             self.read_back().await;
         }
         // Before the groups here are known, what they have cost is not.
@@ -132,10 +136,12 @@ impl Rounds {
                 return;
             };
             state.own = survey.own;
-            if !(listed && (state.read_back || survey.budgets.is_empty())) {
-                return;
-            }
-            state.book.look(now, &survey.budgets, &survey.here)
+            let countable = listed && (state.read_back || survey.budgets.is_empty());
+            countable.then(|| state.book.look(now, &survey.budgets, &survey.here))
+        };
+        let Some(crossed) = crossed else {
+            self.wake(&hands, now);
+            return;
         };
         for (scope, spent) in crossed {
             self.tell(&hands, &scope, &spent);
@@ -145,15 +151,17 @@ impl Rounds {
         self.wake(&hands, now);
     }
 
-    /// Counts what had ended before this agent began: once, when the first budget is seen.
-    async fn read_back(&mut self) {
+    /// Whether what had ended before this agent began is to be counted now; what ends from here on is.
+    fn is_to_read_back(&self) -> bool {
         let due = self.budgets.lock().is_some_and(|(_, mut state)| {
             state.armed = true;
             !state.read_back
         });
-        if !due || clock::monotonic() < self.read_at {
-            return;
-        }
+        due && clock::monotonic() >= self.read_at
+    }
+
+    /// Counts what had ended before this agent began: once, when the first budget is seen.
+    async fn read_back(&mut self) {
         // Counted as they come: all of them at once are a hundred megabytes. Read again after a failure, they still count once.
         let reading = self.recorder.read_back(|record| {
             if let Some((_, mut state)) = self.budgets.lock() {
@@ -178,10 +186,25 @@ impl Rounds {
         }
     }
 
+    /// Says what is wrong with annotations of Namespaces, by whichever node is there.
+    fn tell_mistakes(&self, hands: &[Arc<Hand>]) {
+        let (Some(hand), Some((_, mut state))) = (hands.first(), self.budgets.lock()) else {
+            return;
+        };
+        for (on, note) in state.namespaces.mistakes.drain(..) {
+            tracing::warn!(namespace = on.name, note, "an annotation about a budget has no effect");
+            hand.notices.about_once(on, Weight::Warning, IGNORED, note);
+        }
+    }
+
     /// Says that a budget is nearly or wholly spent: on the driver if it is here, else on the oldest pod that is.
     fn tell(&self, hands: &[Arc<Hand>], scope: &Scope, spent: &Spent) {
         let Spent { budget, level, .. } = spent;
-        let limit = budget.limit;
+        let limit = match budget.limit.period {
+            Period::Whole => budget.limit.to_string(),
+            // Each period has Events of its own.
+            Period::Day | Period::Month => format!("{} (since {})", budget.limit, spent.since),
+        };
         let (reason, note, label) = match level {
             Level::Within => return,
             Level::Near => (
@@ -327,7 +350,7 @@ impl Rounds {
                 }
             }
         }
-        waiting.retain(|(_, asking, said)| match self.budgets.ask(asking, now) {
+        waiting.retain(|(_, asking, said)| match self.budgets.judge(asking, now) {
             Ok(()) => true,
             Err(wait) => wait.to_string() != **said,
         });
@@ -359,7 +382,13 @@ fn may_have_a_group(record: &PodRecord) -> bool {
 }
 
 /// Which budgets there are, and what the groups of their scopes have been billed.
-fn survey(hands: &[Arc<Hand>], settings: &BudgetSettings, prices: &Prices, now: Timestamp) -> Survey {
+fn survey(
+    hands: &[Arc<Hand>],
+    settings: &BudgetSettings,
+    namespaces: &HashMap<Arc<str>, Budget>,
+    prices: &Prices,
+    now: Timestamp,
+) -> Survey {
     let mut own: HashMap<Scope, (bool, Budget)> = HashMap::new();
     for hand in hands {
         for (_, record) in hand.store.lock().iter() {
@@ -381,13 +410,15 @@ fn survey(hands: &[Arc<Hand>], settings: &BudgetSettings, prices: &Prices, now: 
     }
     let own: HashMap<Scope, Budget> = own.into_iter().map(|(scope, (_, budget))| (scope, budget)).collect();
     let mut found = Survey::default();
-    if !own.is_empty() || settings.are_set() {
+    if !own.is_empty() || !namespaces.is_empty() || settings.are_set() {
         for hand in hands {
             for (_, record) in hand.store.lock().iter() {
                 let Some(meter) = &record.meter else { continue };
                 let [application, namespace] = scopes(&record.facts.namespace, &meter.application.id);
                 let of_application = own.get(&application).copied().or_else(|| settings.of_application());
-                let budgets = [(of_application, &application), (settings.of_namespace(), &namespace)];
+                let of_namespace = namespaces.get(&*record.facts.namespace).copied();
+                let of_namespace = of_namespace.or_else(|| settings.of_namespace());
+                let budgets = [(of_application, &application), (of_namespace, &namespace)];
                 for (budget, scope) in budgets {
                     if let Some(budget) = budget {
                         found.budgets.entry(scope.clone()).or_insert(budget);

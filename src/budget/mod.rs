@@ -6,18 +6,19 @@
 //! create ─► ask ─► go | wait (hold, stop) ◄─ woken by the next look that finds money
 //! ```
 //!
-//! [`terms`] is what a budget is, [`book`] the arithmetic, [`look`] the rounds and their effects; [`Budgets`] is the handle that
-//! creates ask, shared by all nodes of the process.
+//! [`terms`] is what a budget is, [`book`] the arithmetic, [`look`] the rounds and their effects, [`namespaces`] what Namespaces say
+//! of themselves; [`Budgets`] is the handle that creates ask, shared by all nodes of the process.
 //!
 //! # Guarantees
 //! - What is spent counts at its upper bound, and never goes down within a period.
 //! - Under `hold` and `stop` no group is made for a scope whose budget is reached, nor before what it has spent is counted.
-//! - Without a budget nothing is counted, nothing waits, and no record is read.
+//! - Without a budget nothing is counted, nothing waits, and no record is read; whether a namespace has one is known first.
 
 pub mod book;
 pub mod look;
 #[cfg(test)]
 mod model;
+pub mod namespaces;
 pub mod terms;
 
 use std::collections::HashMap;
@@ -30,6 +31,7 @@ use tokio::sync::{Notify, mpsc};
 
 use book::{Answer, Book, Scope, Spending};
 use look::Hand;
+use namespaces::Namespaces;
 use terms::{ACTIONS, Action, Budget, FORMS, Limit};
 
 use crate::cost::record::CostRecord;
@@ -40,7 +42,7 @@ use crate::pods::record::Uid;
 pub struct BudgetSettings {
     /// Of each application that has none of its own.
     pub application: Option<Limit>,
-    /// Of each namespace.
+    /// Of each namespace whose annotations say nothing else.
     pub namespace: Option<Limit>,
     /// What follows when one is reached, where no annotation says so.
     pub action: Action,
@@ -66,6 +68,7 @@ struct State {
     book: Book,
     /// Budgets by annotations, as of the last look.
     own: HashMap<Scope, Budget>,
+    namespaces: Namespaces,
     /// Whether groups that end are counted.
     armed: bool,
     /// Whether those that ended before this agent began are.
@@ -94,6 +97,8 @@ impl Asking {
 /// Why a pod has to wait.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wait {
+    /// It is not known yet which namespaces have budgets.
+    NotListed,
     /// What was spent is not counted yet.
     NotCounted(Scope),
     /// Nothing is left.
@@ -120,6 +125,10 @@ impl fmt::Display for Wait {
     /// Says no figure that changes while a pod waits: each text is an Event and a write of the pod's status.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::NotListed => write!(
+                f,
+                "waits until the agent has listed the namespaces, which may have budgets"
+            ),
             Self::NotCounted(scope) => write!(f, "waits until what {scope} has cost on virtual nodes is counted"),
             Self::Reached { scope, limit, next } => {
                 write!(
@@ -139,7 +148,7 @@ impl Wait {
     /// Reason of the Event.
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::NotCounted(_) => "BudgetNotCounted",
+            Self::NotListed | Self::NotCounted(_) => "BudgetNotCounted",
             Self::Reached { .. } => look::REACHED,
         }
     }
@@ -148,26 +157,38 @@ impl Wait {
 /// The budget that a pod's annotations give its application, and what is wrong with them. With a mistake in the amount they give none;
 /// with one in the action, that of the settings.
 pub fn of_annotations<'a>(text: impl Fn(&str) -> Option<&'a str>, usual: Action) -> (Option<Budget>, Vec<String>) {
+    let (limit, action, wrong) = read_annotations(text, Limit::parse, FORMS);
+    let action = action.unwrap_or(usual);
+    (limit.map(|limit| Budget { limit, action }), wrong)
+}
+
+/// What annotations say of amount and action, and what is wrong with them; `forms` are those that `limit` takes.
+fn read_annotations<'a>(
+    text: impl Fn(&str) -> Option<&'a str>,
+    limit: impl Fn(&str) -> Option<Limit>,
+    forms: &str,
+) -> (Option<Limit>, Option<Action>, Vec<String>) {
     let mut wrong = Vec::new();
     let mut bad = |name: &str, text: &str, wanted: &str| {
         wrong.push(format!(
             "metadata.annotations[{name}] is `{text}`: it must be {wanted}; the agent's setting holds"
         ));
     };
-    let action = text(annotations::BUDGET_ACTION).map_or(usual, |text| {
-        Action::parse(text).unwrap_or_else(|| {
+    let action = text(annotations::BUDGET_ACTION).and_then(|text| {
+        let action = Action::parse(text);
+        if action.is_none() {
             bad(annotations::BUDGET_ACTION, text, ACTIONS);
-            usual
-        })
+        }
+        action
     });
     let limit = text(annotations::BUDGET).and_then(|text| {
-        let limit = Limit::parse(text);
+        let limit = limit(text);
         if limit.is_none() {
-            bad(annotations::BUDGET, text, FORMS);
+            bad(annotations::BUDGET, text, forms);
         }
         limit
     });
-    (limit.map(|limit| Budget { limit, action }), wrong)
+    (limit, action, wrong)
 }
 
 impl Budgets {
@@ -225,18 +246,31 @@ impl Budgets {
     /// # Errors
     /// Why not; the pod is woken when it may.
     pub fn ask(&self, asking: &Asking, now: Timestamp) -> Result<(), Wait> {
+        let answer = self.judge(asking, now);
+        if let (Err(Wait::NotCounted(_)), Some(inner)) = (&answer, &self.inner) {
+            inner.asked.notify_one();
+        }
+        answer
+    }
+
+    /// The same of a pod that waits already: nobody has to look sooner for it.
+    fn judge(&self, asking: &Asking, now: Timestamp) -> Result<(), Wait> {
         let Some((inner, state)) = self.lock() else {
             return Ok(());
         };
+        if !state.namespaces.are_known() {
+            return Err(Wait::NotListed);
+        }
         let own = state.own.get(&asking.scope).copied().or(asking.own);
         let application = own.or_else(|| inner.settings.of_application());
         let namespace = Scope {
             application: None,
             ..asking.scope.clone()
         };
+        let of_namespace = state.namespaces.budget(&namespace.namespace);
         let budgets = [
             (&asking.scope, application),
-            (&namespace, inner.settings.of_namespace()),
+            (&namespace, of_namespace.or_else(|| inner.settings.of_namespace())),
         ];
         let mut not_counted = None;
         for (scope, budget) in budgets {
@@ -261,13 +295,7 @@ impl Budgets {
                 }
             }
         }
-        match not_counted {
-            Some(scope) => {
-                inner.asked.notify_one();
-                Err(Wait::NotCounted(scope.clone()))
-            }
-            None => Ok(()),
-        }
+        not_counted.map_or(Ok(()), |scope| Err(Wait::NotCounted(scope.clone())))
     }
 
     fn lock(&self) -> Option<(&Inner, MutexGuard<'_, State>)> {
@@ -281,6 +309,11 @@ impl BudgetSettings {
     /// Whether there is a budget by them.
     pub fn are_set(&self) -> bool {
         self.application.is_some() || self.namespace.is_some()
+    }
+
+    /// Whether they keep groups from being made.
+    pub fn hold(&self) -> bool {
+        self.are_set() && self.action != Action::Warn
     }
 
     fn of_application(&self) -> Option<Budget> {
@@ -369,6 +402,8 @@ mod tests {
         let now = Timestamp::UNIX_EPOCH;
         assert_eq!(Budgets::none().ask(&asking(None), now), Ok(()));
         let budgets = Budgets::new(BudgetSettings::default(), 1);
+        assert_eq!(budgets.ask(&asking(None), now), Err(Wait::NotListed));
+        budgets.namespaces_are(|_| true);
         assert_eq!(budgets.ask(&asking(None), now), Ok(()));
         let (warns, _) = read("1", None);
         assert_eq!(budgets.ask(&asking(warns), now), Ok(()));

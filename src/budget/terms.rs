@@ -8,6 +8,9 @@ use provider::units::NanoMoney;
 
 /// The forms that are accepted, for messages about others.
 pub const FORMS: &str = "an amount in the currency of the prices, such as 12.50, perhaps with a period in UTC, such as 100/day or 2000/month";
+/// Those that are accepted of a namespace: it has no end, and records do.
+pub const PERIODIC_FORMS: &str =
+    "an amount in the currency of the prices with a period in UTC, such as 100/day or 2000/month";
 /// The actions, for messages about others.
 pub const ACTIONS: &str = "warn, hold or stop";
 
@@ -120,6 +123,11 @@ impl Limit {
         };
         let amount = NanoMoney::parse(amount)?;
         Some(Self { amount, period })
+    }
+
+    /// Reads `100/day`, `2000/month`: a namespace's.
+    pub fn parse_periodic(text: &str) -> Option<Self> {
+        Self::parse(text).filter(|limit| limit.period != Period::Whole)
     }
 }
 

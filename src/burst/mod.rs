@@ -109,6 +109,7 @@ pub async fn run(settings: BurstSettings, connections: BurstConnections, shutdow
         profile: settings.profile,
         nodes: settings.nodes,
         caps: caps.clone(),
+        budgets: budgets.clone(),
         teller: Some(Teller {
             notices: notices.clone(),
             metrics: metrics.clone(),

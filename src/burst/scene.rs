@@ -24,6 +24,7 @@ use super::names;
 use super::policy::{Map, Policy};
 use super::profile::{self, Profile};
 use super::waiting::of_ours;
+use crate::budget::Budgets;
 use crate::caps::{self, Cap, Caps};
 use crate::chain::chain;
 use crate::metrics::{Gate, Health, Metrics};
@@ -88,8 +89,10 @@ pub struct Keeper {
     pub profile: ProfileName,
     /// Names of the virtual nodes that are served here.
     pub nodes: Vec<String>,
-    /// Whose namespaces' annotations are told.
+    /// Who is told what namespaces' annotations say of caps …
     pub caps: Caps,
+    /// … and of budgets.
+    pub budgets: Budgets,
     /// Who says what is wrong; none = somebody else in the cluster does.
     pub teller: Option<Teller>,
     /// Readiness.
@@ -303,6 +306,7 @@ impl Keeper {
                     for name in gone {
                         self.caps.set(&name, None);
                     }
+                    self.budgets.namespaces_are(|name| listed.contains_key(name));
                     let listed = std::mem::take(&mut listed);
                     self.scene
                         .change(Some(Part::Namespaces), |state| state.namespaces = listed);
@@ -319,6 +323,7 @@ impl Keeper {
                 Ok(Event::Delete(namespace)) => {
                     let name = namespace.name_any();
                     self.caps.set(&name, None);
+                    self.budgets.namespace_is_gone(&name);
                     self.scene.change(None, |state| {
                         state.namespaces.remove(&name);
                     });
@@ -328,7 +333,7 @@ impl Keeper {
         }
     }
 
-    /// What is kept of it; its cap takes effect.
+    /// What is kept of it; its cap and its budget take effect.
     fn read_namespace(&self, namespace: PartialObjectMeta<Namespace>) -> Arc<NamespaceView> {
         let name = namespace.name_any();
         let on = || ObjectReference {
@@ -341,6 +346,7 @@ impl Keeper {
         let annotations = of_ours(namespace.metadata.annotations.clone().unwrap_or_default());
         let (cap, wrong) = cap_of(&annotations, self.caps.default_cap());
         self.caps.set(&name, cap);
+        self.budgets.namespace_is(&namespace.metadata);
         if let Some(teller) = &self.teller {
             for note in wrong {
                 tracing::warn!(namespace = name, note, "a cap has no effect");

@@ -6,6 +6,7 @@
 //! Each check is a function that gives findings; [`run`] is their order. What needs a thing that a former check found wanting
 //! is left out.
 
+mod budget;
 mod burst;
 mod cloud;
 mod cluster;
@@ -50,6 +51,7 @@ pub async fn run(args: CheckArgs) -> Report {
                     found.extend(node::check(&config, node, &connection).await);
                 }
                 found.extend(network::check(&config, &connection).await);
+                found.extend(budget::check(&config, &connection).await);
                 found.extend(burst::check(&config, &connection).await);
                 found.extend(webhook::check(&config).await);
             }

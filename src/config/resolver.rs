@@ -21,7 +21,7 @@ use super::{
 };
 use crate::args::LogArgs;
 use crate::budget::BudgetSettings;
-use crate::budget::terms::{ACTIONS, Action, FORMS, Limit, Period};
+use crate::budget::terms::{ACTIONS, Action, FORMS, Limit, PERIODIC_FORMS, Period};
 use crate::burst::outages::OutageToleration;
 use crate::burst::policy::Policy;
 use crate::burst::scene::ProfileName;
@@ -389,11 +389,7 @@ impl Resolver {
         let budgets = BudgetSettings {
             application: self.parsed("application-budget", application, limit),
             namespace: self.parsed("namespace-budget", namespace, |text| {
-                let limit = limit(text)?;
-                if limit.period == Period::Whole {
-                    return Err("it needs a period, such as 100/day or 2000/month".to_owned());
-                }
-                Ok(limit)
+                Limit::parse_periodic(text).ok_or_else(|| format!("it must be {PERIODIC_FORMS}"))
             }),
             action: self
                 .parsed("budget-action", action, |text| {

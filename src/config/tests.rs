@@ -345,7 +345,7 @@ fn budgets_are_off_unless_told_so_and_need_records_of_their_period() {
     );
     for (file, mistake) in [
         ("application-budget: ten\n", "--application-budget "),
-        ("namespace-budget: '100'\n", "needs a period"),
+        ("namespace-budget: '100'\n", "with a period in UTC"),
         ("namespace-budget: 100/month\n", "--cost-max-age must be 744h"),
         (
             "namespace-budget: 100/day\ncost-records: false\n",

@@ -121,6 +121,11 @@ impl Recorder {
         &self.shared.prices
     }
 
+    /// The API server, by the identity that keeps records.
+    pub fn kube(&self) -> kube::Client {
+        self.shared.kube.clone()
+    }
+
     /// Prices, for as long as the recorder is there.
     pub fn weak_prices(&self) -> WeakPrices {
         WeakPrices(Arc::downgrade(&self.shared))

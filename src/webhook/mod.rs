@@ -24,6 +24,7 @@ use tokio::sync::watch;
 pub use self::admit::{Impossible, Terms};
 pub use self::pki::Times;
 use self::serve::Webhook;
+use crate::budget::Budgets;
 use crate::burst::policy::Policy;
 use crate::burst::scene::{Keeper, ProfileName, Scene};
 use crate::caps::Caps;
@@ -78,6 +79,7 @@ pub async fn run(
         profile: settings.profile,
         nodes: Vec::new(),
         caps: Caps::none(),
+        budgets: Budgets::none(),
         teller: None,
         health: health.clone(),
         purpose: "webhook",

@@ -45,6 +45,11 @@ pub async fn check(cluster: &Cluster, ip: &str, more: &[&str]) -> (Option<i32>, 
         "--client-ca-file",
         &client_ca,
     ]);
+    let admin = std::env::var("KUBECONFIG").expect("the testbed sets it");
+    if !more.contains(&"--cost-impersonate") {
+        all.extend(["--cost-impersonate", crate::cost::IDENTITY]);
+    }
+    all.extend(["--cost-kubeconfig", &admin]);
     all.extend(more);
     let said = run(env!("CARGO_BIN_EXE_virtual-node"), &all, "").await;
     let report = serde_json::from_str(&said.out).unwrap_or_else(|error| panic!("{error}: {}{}", said.out, said.err));
@@ -94,6 +99,7 @@ async fn it_finds_nothing_where_all_is_well_and_what_is_wrong_where_it_is_not() 
         "kubelet-proxy",
         "dns",
         "api-endpoint",
+        "budget-rights",
     ] {
         assert_eq!(found(&report, name)["result"], "ok", "{name}: {report}");
     }
@@ -187,6 +193,13 @@ async fn it_finds_what_is_wrong_with_the_set_up_before_a_pod_does() {
     kubectl(&["delete", "configmap", "eci-profile", "--namespace", "kube-system"])
         .await
         .ok();
+    // Budgets of namespaces: by the manifests of the agent itself, and without.
+    kubectl(&["apply", "--namespace", "virtual-node", "-f", crate::cost::RBAC])
+        .await
+        .ok();
+    says(&look(&[]).await, "budget-rights", "ok", "can be read");
+    let nobody = look(&["--cost-impersonate", "nobody"]).await;
+    says(&nobody, "budget-rights", "warn", "virtual-node-cost");
     let nobody = [
         "--burst",
         "true",

@@ -8,9 +8,9 @@ use crate::cluster::Cluster;
 use crate::kubectl::{Said, kubectl, run};
 use crate::namespace::{CONTAINER, Namespace, pod, slow_to_schedule};
 
-const RBAC: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/manifests/base/agent-rbac.yaml");
+pub const RBAC: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/manifests/base/agent-rbac.yaml");
 const BILLS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/testbed/bills.py");
-const IDENTITY: &str = "system:serviceaccount:virtual-node:virtual-node";
+pub const IDENTITY: &str = "system:serviceaccount:virtual-node:virtual-node";
 /// Longer than it takes to delete a pod.
 const SLOW: std::time::Duration = std::time::Duration::from_secs(60);
 
@@ -30,7 +30,7 @@ fn annotated(mut pod: Value, annotations: Value) -> Value {
 }
 
 /// An agent that keeps records by the rights that the manifests give it.
-async fn recording(cluster: &Cluster) -> AgentProcess {
+pub async fn recording(cluster: &Cluster) -> AgentProcess {
     let home = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "virtual-node" } });
     run("kubectl", &["apply", "-f", "-"], &home.to_string()).await.ok();
     kubectl(&["apply", "--namespace", "virtual-node", "-f", RBAC])

@@ -18,6 +18,7 @@ mod agent_process;
 mod agents_away;
 mod api_server;
 mod archive;
+mod budgets;
 mod burst;
 mod caller;
 mod chance;

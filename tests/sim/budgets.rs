@@ -2,17 +2,20 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Pod;
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use mock_eci::domain::ledger::Bill;
 use serde_json::{Value, json};
 use virtual_node::budget::BudgetSettings;
 use virtual_node::budget::look::{IGNORED, NEAR, PERIOD, REACHED};
-use virtual_node::budget::terms::{Action, Limit};
+use virtual_node::budget::terms::{self, Action, Limit};
+use virtual_node::clock;
 
 use crate::harness::{Deviations, Sim, pod};
+use crate::support::api_server::faults::{Fault, Plan};
+use crate::support::api_server::refusal::Refusal;
 use crate::support::until::{until, until_every};
 
 const BUDGET: &str = "k8s.aliyun.com/eci-budget";
@@ -51,6 +54,22 @@ fn spent(sim: &Sim, application: &str) -> u64 {
 fn told(sim: &Sim, reason: &str) -> Vec<String> {
     let events = sim.api.events().into_iter();
     events.filter(|(r, _)| r == reason).map(|(_, note)| note).collect()
+}
+
+/// What an administrator writes to the pods' namespace.
+async fn annotate(sim: &Sim, annotations: Value) {
+    let namespaces: Api<Namespace> = Api::all(sim.api.client_of("an administrator"));
+    let patch = Patch::Merge(json!({ "metadata": { "annotations": annotations } }));
+    namespaces
+        .patch("default", &PatchParams::default(), &patch)
+        .await
+        .expect("patched");
+}
+
+/// Waits until one of the Events of that reason says this.
+async fn said(sim: &Sim, reason: &str, text: &str) {
+    let says = |told: &Vec<String>| told.iter().any(|note| note.contains(text));
+    eventually(text, || told(sim, reason), says).await;
 }
 
 /// Far longer than a budget of these tests lasts.
@@ -168,4 +187,154 @@ async fn by_itself_nothing_is_counted_and_mistakes_are_told() {
     tokio::time::sleep(5 * PERIOD).await;
     let counted = agent.metrics.budget_actions.with_label_values(&["reached"]).get();
     assert_eq!((counted, told(&sim, REACHED).len()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn annotations_of_the_namespace_beat_the_settings_while_pods_run_and_wait() {
+    let sim = counting(BudgetSettings {
+        namespace: Limit::parse("100/day"),
+        ..BudgetSettings::default()
+    })
+    .await;
+    let _agent = sim.agent();
+    sim.running(spark("a", "driver", 0, json!({}))).await;
+    annotate(&sim, json!({ BUDGET: "0.0003/day" })).await;
+    said(
+        &sim,
+        REACHED,
+        "namespace default has spent its budget of 0.0003/day (since ",
+    )
+    .await;
+    // The action by itself: from here on nothing begins. What was spent without anybody counting is counted.
+    annotate(&sim, json!({ ACTION: "hold" })).await;
+    said(&sim, REACHED, "Z): no more container groups are made for it").await;
+    sim.api.create_pod(spark("b", "driver", 0, json!({})));
+    said(
+        &sim,
+        REACHED,
+        "namespace default has spent its budget of 0.0003/day on virtual nodes: waits until it is raised",
+    )
+    .await;
+    assert_eq!(
+        (sim.api.phase("b-driver-0").as_str(), bills(&sim, "b").len()),
+        ("Pending", 0)
+    );
+    // A mistake is told, and what it spoils is as if it were not there.
+    annotate(&sim, json!({ BUDGET: "ten" })).await;
+    said(
+        &sim,
+        IGNORED,
+        "metadata.annotations[k8s.aliyun.com/eci-budget] is `ten`: it must be an amount",
+    )
+    .await;
+    sim.phase("b-driver-0", "Running").await;
+    annotate(&sim, json!({ BUDGET: "0.0003/day" })).await;
+    sim.api.create_pod(spark("c", "driver", 0, json!({})));
+    sim.api.create_pod(spark("c", "executor", 1, json!({})));
+    let waits = |note: &&String| note.contains("its budget of 0.0003/day on virtual nodes: waits until it is raised");
+    let waiting = || told(&sim, REACHED).iter().filter(waits).count();
+    eventually("both of c to wait as b did", waiting, |n| *n == 3).await;
+    annotate(&sim, json!({ BUDGET: null, ACTION: null })).await;
+    sim.phase("c-driver-0", "Running").await;
+    sim.phase("c-executor-1", "Running").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_budget_of_a_day_begins_anew_at_midnight_utc_and_who_waits_goes_on() {
+    let sim = counting(BudgetSettings::default()).await;
+    let amount = 1_000_000;
+    // Three minutes before a midnight.
+    let tomorrow = terms::begin(terms::day(clock::now() + SignedDuration::from_mins(3)) + 1);
+    let evening = tomorrow.duration_since(clock::now()) - SignedDuration::from_mins(3);
+    tokio::time::advance(evening.try_into().expect("ahead")).await;
+    annotate(&sim, json!({ BUDGET: "0.001/day", ACTION: "hold" })).await;
+    let _agent = sim.agent();
+    sim.running(spark("a", "driver", 0, json!({}))).await;
+    sim.running(spark("a", "executor", 1, json!({}))).await;
+    said(&sim, REACHED, "no more container groups").await;
+    assert!(spent(&sim, "a") >= amount);
+    sim.api.create_pod(spark("b", "driver", 0, json!({})));
+    said(&sim, REACHED, &format!("or for the next period, from {tomorrow}")).await;
+    let one_second_before = tomorrow.duration_since(clock::now()) - SignedDuration::from_secs(1);
+    tokio::time::sleep(one_second_before.try_into().expect("it is still the evening")).await;
+    assert_eq!(
+        (sim.api.phase("b-driver-0").as_str(), bills(&sim, "b").len()),
+        ("Pending", 0)
+    );
+    sim.phase("b-driver-0", "Running").await;
+    let began = bills(&sim, "b")[0].creation_time;
+    let late = began.duration_since(tomorrow);
+    assert!((0..=5).contains(&late.as_secs()), "{late:?}");
+    // The new day has its own end: groups that span midnight count in it for its part, and not for what they cost before.
+    let ends = || {
+        told(&sim, REACHED)
+            .iter()
+            .filter(|note| note.ends_with("no more container groups are made for it"))
+            .count()
+    };
+    let reached = ends();
+    eventually("the end of the next day's", ends, |n| *n > reached).await;
+    let rate = 3 * 15_315;
+    let today = clock::now().duration_since(tomorrow).as_secs().unsigned_abs();
+    assert!(
+        today * rate >= amount && (today - 2 * PERIOD.as_secs() - 5) * rate <= amount,
+        "after {today} s"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_restart_nothing_is_made_before_the_namespaces_are_listed() {
+    let sim = counting(BudgetSettings::default()).await;
+    annotate(&sim, json!({ BUDGET: "0.0003/day", ACTION: "hold" })).await;
+    let agent = sim.agent();
+    sim.running(spark("a", "driver", 0, json!({}))).await;
+    said(&sim, REACHED, "no more container groups").await;
+    agent.kill().await;
+    let slow = Fault::Slow(Duration::from_secs(60));
+    sim.api.fault(Plan::new("list namespaces", 1, slow));
+    let _agent = sim.agent();
+    sim.api.create_pod(spark("b", "driver", 0, json!({})));
+    said(
+        &sim,
+        "BudgetNotCounted",
+        "waits until the agent has listed the namespaces, which may have budgets",
+    )
+    .await;
+    said(
+        &sim,
+        REACHED,
+        "namespace default has spent its budget of 0.0003/day on virtual nodes",
+    )
+    .await;
+    assert_eq!(bills(&sim, "b").len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_the_right_to_read_namespaces_pods_wait_only_where_the_settings_hold() {
+    let forbidden = || Fault::Refused(Refusal::new(403, "Forbidden", "namespaces is forbidden: no right"));
+    let sim = counting(BudgetSettings::default()).await;
+    sim.api.fault(Plan::new("list namespaces", 100, forbidden()));
+    annotate(&sim, json!({ BUDGET: "0/day", ACTION: "hold" })).await;
+    let agent = sim.agent();
+    sim.running(spark("a", "driver", 0, json!({}))).await;
+    drop(agent);
+
+    let sim = counting(BudgetSettings {
+        namespace: Limit::parse("100/day"),
+        action: Action::Hold,
+        ..BudgetSettings::default()
+    })
+    .await;
+    sim.api.fault(Plan::new("list namespaces", 4, forbidden()));
+    let _agent = sim.agent();
+    sim.api.create_pod(spark("a", "driver", 0, json!({})));
+    said(
+        &sim,
+        "BudgetNotCounted",
+        "waits until the agent has listed the namespaces",
+    )
+    .await;
+    assert_eq!(bills(&sim, "a").len(), 0);
+    // It is given.
+    sim.phase("a-driver-0", "Running").await;
 }

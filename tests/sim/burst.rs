@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
-use kube::api::PostParams;
+use kube::api::{Patch, PatchParams, PostParams};
 use provider::units::MilliCpu;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use virtual_node::budget::BudgetSettings;
 use virtual_node::budget::look::REACHED;
-use virtual_node::budget::terms::{Action, Limit};
 use virtual_node::burst::policy::Policy;
 use virtual_node::caps::Cap;
 
@@ -449,16 +449,17 @@ async fn of_a_replicasets_pods_those_on_the_pool_say_that_they_go_first_unless_t
 
 #[tokio::test(start_paused = true)]
 async fn when_the_budget_is_spent_pods_stay_for_the_workers() {
-    let budgets = BudgetSettings {
-        namespace: Limit::parse("0.0001/day"),
-        action: Action::Hold,
-        ..BudgetSettings::default()
-    };
+    // By the annotations of the Namespace, which burst reads; what settings do is the same.
     let deviations = Deviations {
-        budgets: Some(budgets),
+        budgets: Some(BudgetSettings::default()),
         ..Deviations::default()
     };
     let bed = Bed::with(deviations, 0, None, Duration::ZERO).await;
+    let namespaces: Api<Namespace> = Api::all(bed.sim.api.client_of("an administrator"));
+    let budget = json!({ "k8s.aliyun.com/eci-budget": "0.0001/day", "k8s.aliyun.com/eci-budget-action": "hold" });
+    let patch = Patch::Merge(json!({ "metadata": { "annotations": budget } }));
+    let patched = namespaces.patch("default", &PatchParams::default(), &patch).await;
+    patched.expect("patched");
     bed.sim.running(pod("spender")).await;
     let told = || {
         let events = bed.sim.api.events().into_iter();

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tower::ServiceExt as _;
-use virtual_node::budget::{BudgetSettings, Budgets, look};
+use virtual_node::budget::{BudgetSettings, Budgets, look, namespaces};
 use virtual_node::burst::outages::OutageToleration;
 use virtual_node::burst::{self, BurstConnections, BurstSettings};
 use virtual_node::caps::{Cap, Caps, NAMESPACES};
@@ -267,8 +267,16 @@ impl Sim {
         let budgets = Budgets::new(settings, 1);
         recorder.feed(budgets.clone());
         let looking = look::run(budgets.clone(), recorder.clone(), metrics.clone(), Shutdown::new());
+        // With burst it is told by what that keeps.
+        let burst = self.deviations.burst;
+        let listing = namespaces::keep(recorder.kube(), budgets.clone(), Health::new(), Shutdown::new());
+        let listing = async move {
+            if !burst {
+                listing.await;
+            }
+        };
         let counting = async {
-            tokio::join!(writing, looking);
+            tokio::join!(writing, looking, listing);
         };
         (budgets, Some(recorder), Box::pin(counting))
     }

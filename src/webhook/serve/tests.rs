@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
 use super::*;
+use crate::budget::Budgets;
 use crate::burst::scene::{Keeper, ProfileName};
 use crate::caps::Caps;
 use crate::metrics::Health;
@@ -23,6 +24,7 @@ async fn webhook() -> Webhook {
         profile: ProfileName::default(),
         nodes: Vec::new(),
         caps: Caps::none(),
+        budgets: Budgets::none(),
         teller: None,
         health: Health::new(),
         purpose: "webhook",

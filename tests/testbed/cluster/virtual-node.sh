@@ -56,7 +56,7 @@ agent_ip() { cat "$STATE/config/agent-ip" 2>/dev/null || printf '%s' "${VN_NODE_
 
 # rights_for_costs: lets the agent keep records of cost, by the rights that the manifests give it.
 rights_for_costs() {
-	kubectl get rolebinding --namespace virtual-node virtual-node-cost >/dev/null 2>&1 && return
+	kubectl get clusterrolebinding virtual-node-cost >/dev/null 2>&1 && return
 	{
 		kubectl create namespace virtual-node --dry-run=client --output yaml | kubectl apply -f -
 		kubectl apply --namespace virtual-node -f - <"$TESTBED/../../manifests/base/agent-rbac.yaml"
