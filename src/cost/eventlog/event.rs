@@ -32,10 +32,10 @@ pub(super) enum Event {
     ExecutorAdded(ExecutorAdded),
     ExecutorRemoved(ExecutorRemoved),
     JobStart(JobStart),
-    StageSubmitted(StageSubmitted),
-    StageCompleted(StageCompleted),
-    TaskStart(TaskStart),
-    TaskEnd(TaskEnd),
+    StageSubmitted(StageEvent),
+    StageCompleted(StageEvent),
+    TaskStart(TaskEvent),
+    TaskEnd(TaskEvent),
 }
 
 #[derive(Debug, Deserialize, PartialEq)]
@@ -103,18 +103,13 @@ pub(super) struct Properties {
     pub(super) description: Option<String>,
 }
 
+/// A stage is submitted, or over, when nothing is said of its job.
 #[derive(Debug, Deserialize, PartialEq)]
-pub(super) struct StageSubmitted {
+pub(super) struct StageEvent {
     #[serde(rename = "Stage Info")]
     pub(super) info: StageInfo,
     #[serde(rename = "Properties", default)]
     pub(super) properties: Option<Properties>,
-}
-
-#[derive(Debug, Deserialize, PartialEq)]
-pub(super) struct StageCompleted {
-    #[serde(rename = "Stage Info")]
-    pub(super) info: StageInfo,
 }
 
 #[derive(Debug, Deserialize, PartialEq)]
@@ -133,18 +128,9 @@ pub(super) struct StageInfo {
     pub(super) failure: Option<String>,
 }
 
+/// A task is launched, when nothing is measured of it yet, or over.
 #[derive(Debug, Deserialize, PartialEq)]
-pub(super) struct TaskStart {
-    #[serde(rename = "Stage ID")]
-    pub(super) stage: u32,
-    #[serde(rename = "Stage Attempt ID", default)]
-    pub(super) attempt: u32,
-    #[serde(rename = "Task Info")]
-    pub(super) info: TaskInfo,
-}
-
-#[derive(Debug, Deserialize, PartialEq)]
-pub(super) struct TaskEnd {
+pub(super) struct TaskEvent {
     #[serde(rename = "Stage ID")]
     pub(super) stage: u32,
     #[serde(rename = "Stage Attempt ID", default)]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::event::{Event, Properties, StageInfo, TaskEnd, TaskInfo, TaskMetrics};
+use super::event::{Event, Properties, StageEvent, StageInfo, TaskEvent, TaskMetrics};
 
 /// Tasks that are kept; the log of an application with more counts as broken off there.
 const MOST_TASKS: usize = 4_000_000;
@@ -193,13 +193,11 @@ impl Builder {
                 }
             }
             Event::StageSubmitted(stage) => {
-                let properties = stage.properties.or_else(|| self.jobs.get(&stage.info.id).cloned());
-                self.stage(stage.info, properties);
+                self.stage_event(stage);
             }
             Event::StageCompleted(stage) => {
                 let failed = stage.info.failure.is_some();
-                let properties = self.jobs.get(&stage.info.id).cloned();
-                let index = self.stage(stage.info, properties);
+                let index = self.stage_event(stage);
                 if let Some(stage) = self.story.stages.get_mut(index as usize) {
                     stage.failed = failed;
                 }
@@ -207,7 +205,7 @@ impl Builder {
             Event::TaskStart(start) => {
                 self.see(start.info.launched);
                 if self.running.len() < MOST_TASKS {
-                    let task = self.task(start.stage, start.attempt, &start.info);
+                    let task = self.task(&start);
                     self.running.insert(start.info.id, task);
                 }
             }
@@ -236,10 +234,10 @@ impl Builder {
         self.story.last = self.story.last.max(at);
     }
 
-    fn task_end(&mut self, end: &TaskEnd) {
+    fn task_end(&mut self, end: &TaskEvent) {
         self.see(end.info.finished);
         self.running.remove(&end.info.id);
-        let mut task = self.task(end.stage, end.attempt, &end.info);
+        let mut task = self.task(end);
         task.finished = end.info.finished.max(task.launched);
         task.succeeded = !end.info.failed && !end.info.killed;
         let run = end.metrics.as_ref().map_or(0, |metrics| metrics.run_ms.max(0));
@@ -254,11 +252,16 @@ impl Builder {
         }
     }
 
-    fn task(&mut self, stage: u32, attempt: u32, info: &TaskInfo) -> Task {
+    fn task(
+        &mut self,
+        TaskEvent {
+            stage, attempt, info, ..
+        }: &TaskEvent,
+    ) -> Task {
         // A compact log may lack what came before the task.
-        let stage = match self.stages.get(&(stage, attempt)) {
+        let stage = match self.stages.get(&(*stage, *attempt)) {
             Some(index) => *index,
-            None => self.stage(unknown(stage, attempt), None),
+            None => self.stage(unknown(*stage, *attempt), None),
         };
         let executor = self.executor(&info.executor, 1, info.launched);
         Task {
@@ -285,6 +288,11 @@ impl Builder {
             reason: String::new(),
         });
         index
+    }
+
+    fn stage_event(&mut self, event: StageEvent) -> u32 {
+        let properties = event.properties.or_else(|| self.jobs.get(&event.info.id).cloned());
+        self.stage(event.info, properties)
     }
 
     fn stage(&mut self, info: StageInfo, properties: Option<Properties>) -> u32 {

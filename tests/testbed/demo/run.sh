@@ -12,8 +12,6 @@
 # else a person may want to know goes to stderr. Exit code 0: all of it is true.
 set -euo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# shellcheck source=tests/testbed/spark/session.sh
-source "$HERE/../spark/session.sh"
 # shellcheck source=tests/testbed/spark/job.sh
 source "$HERE/../spark/job.sh"
 

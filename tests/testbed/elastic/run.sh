@@ -7,13 +7,11 @@
 #   cost nothing, all go when there is nothing to do, and one comes back; nothing costs while none is needed.
 set -euo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# shellcheck source=tests/testbed/spark/session.sh
-source "$HERE/../spark/session.sh"
 # shellcheck source=tests/testbed/spark/job.sh
 source "$HERE/../spark/job.sh"
 
 # shellcheck disable=SC2034 # for session.sh
-SESSION=elastic FAILURE=$ROOT/target/elastic-failure KEPT=()
+SESSION=elastic FAILURE=$ROOT/target/elastic-failure
 BUCKET=elastic
 TIMEOUT=600
 ZONE=cn-hangzhou-h

@@ -9,13 +9,11 @@
 # - a driver whose application is deleted in the midst of its work takes its executors along, and nothing costs any more.
 set -euo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# shellcheck source=tests/testbed/spark/session.sh
-source "$HERE/../spark/session.sh"
 # shellcheck source=tests/testbed/spark/job.sh
 source "$HERE/../spark/job.sh"
 
 # shellcheck disable=SC2034 # for session.sh
-SESSION=operator FAILURE=$ROOT/target/operator-failure KEPT=()
+SESSION=operator FAILURE=$ROOT/target/operator-failure
 BUCKET=my-bucket
 DRIVER=wordcount-driver
 TIMEOUT=600

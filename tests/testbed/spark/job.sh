@@ -1,7 +1,10 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2317 # functions that wait_until calls are reachable
 # Spark jobs in the cluster of a session (session.sh): the image, the store, spark-submit in cluster mode, and the wait for
-# the driver. Source it after session.sh.
+# the driver. Source it instead of session.sh.
+
+# shellcheck source=tests/testbed/spark/session.sh
+source "$(dirname "${BASH_SOURCE[0]}")/session.sh"
 
 SECRET=s3-credentials
 # Where jobs are.

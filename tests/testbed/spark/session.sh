@@ -5,7 +5,7 @@
 #
 #   SESSION    the first part of the cluster's name; short, as podman bounds the path of its folder
 #   FAILURE    the folder for what helps to understand a failure
-#   KEPT       an array: the VN_ variables that mean something to it; others are unset
+#   KEPT       an array: the VN_ variables that mean something to it; others are unset, all of them by default
 #   keep_failure   a function that adds to FAILURE and shows the best of it
 #
 # and calls `session FUNCTION ARGUMENT...` as its last command. FUNCTION starts the cluster. Files that end with the
@@ -16,6 +16,8 @@ TESTBED=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 ROOT=$(cd "$TESTBED/../.." && pwd)
 # shellcheck source=tests/testbed/lib.sh
 source "$TESTBED/lib.sh"
+
+KEPT=()
 
 cluster() { "$TESTBED/cluster.sh" "$@"; }
 inside() { cluster exec "$@"; }

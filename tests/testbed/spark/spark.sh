@@ -9,10 +9,8 @@
 #
 # JOB_NAMESPACE is where jobs are; it must exist.
 set -euo pipefail
-# shellcheck source=tests/testbed/spark/session.sh
-source "$(dirname "${BASH_SOURCE[0]}")/session.sh"
 # shellcheck source=tests/testbed/spark/job.sh
-source "$TESTBED/spark/job.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/job.sh"
 
 case ${1-} in
 load) load_spark ;;

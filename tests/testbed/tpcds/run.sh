@@ -10,8 +10,6 @@
 # goes to stderr. Exit code 0: every query's result is that of the other engine.
 set -euo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# shellcheck source=tests/testbed/spark/session.sh
-source "$HERE/../spark/session.sh"
 # shellcheck source=tests/testbed/spark/job.sh
 source "$HERE/../spark/job.sh"
 

@@ -7,13 +7,11 @@
 # OUT=dir keeps the reports. stdout: a table. Exit code 0: each bill is within TOLERANCE percent (15) of what was predicted.
 set -euo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# shellcheck source=tests/testbed/spark/session.sh
-source "$HERE/../spark/session.sh"
 # shellcheck source=tests/testbed/spark/job.sh
 source "$HERE/../spark/job.sh"
 
 # shellcheck disable=SC2034 # for session.sh
-SESSION=whatif FAILURE=$ROOT/target/whatif-failure KEPT=()
+SESSION=whatif FAILURE=$ROOT/target/whatif-failure
 BUCKET=whatif
 TIMEOUT=1800
 TOLERANCE=${TOLERANCE:-15}
