@@ -196,10 +196,15 @@ fn job_groups(analysis: &Analysis) -> Vec<Bar> {
             group.group.clone()
         },
         about: format!(
-            "{} {} stages, {} of cores",
+            "{} {} stages, {} of cores{}",
             group.description,
             group.stages,
-            duration(group.core_millis)
+            duration(group.core_millis),
+            group.meanwhile.map_or_else(String::new, |time| format!(
+                "; all that was paid in its {}: {}",
+                duration(time.millis),
+                time.amount
+            ))
         ),
         amount: group.amount.0,
         shown: group.amount.to_string(),

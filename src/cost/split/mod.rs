@@ -9,6 +9,7 @@
 //! - Parts add up to the whole exactly: phases of a group to its charge, stages with all that is no stage's to the total.
 //! - A moment of an executor with C cores is paid by core: each running task takes its share, cores without a task are `spare`.
 
+mod job_group;
 mod phase;
 mod share;
 mod text;
@@ -18,6 +19,8 @@ use std::collections::{BTreeMap, HashMap};
 use provider::units::NanoMoney;
 use serde::Serialize;
 
+use job_group::job_groups;
+pub use job_group::{JobGroupCost, Meanwhile};
 use phase::{Bucket, Life, life};
 pub use phase::{Phase, Span};
 pub(super) use text::{cores, extent, prevailing, stage_name, who};
@@ -98,22 +101,6 @@ pub struct StageCost {
     /// Milliseconds from its submission to its end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub millis: Option<i64>,
-    /// Paid for it.
-    pub amount: NanoMoney,
-}
-
-/// What the stages of a job group cost, such as a query's.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct JobGroupCost {
-    /// Its name; empty = stages without one.
-    pub group: String,
-    /// What it says of itself.
-    pub description: String,
-    /// Attempts of stages.
-    pub stages: usize,
-    /// Milliseconds of cores that were paid for it.
-    pub core_millis: i64,
     /// Paid for it.
     pub amount: NanoMoney,
 }
@@ -230,7 +217,7 @@ pub fn analyse(records: &[&CostRecord], story: Option<&Story>) -> Analysis {
         }
         analysis.groups.push(group);
     }
-    analysis.job_groups = job_groups(&analysis.stages, story);
+    analysis.job_groups = job_groups(&analysis.stages, story, records);
     analysis
 }
 
@@ -325,31 +312,6 @@ fn stages(story: &Story, runs: &[usize]) -> Vec<StageCost> {
             amount: NanoMoney::default(),
         })
         .collect()
-}
-
-fn job_groups(stages: &[StageCost], story: Option<&Story>) -> Vec<JobGroupCost> {
-    let mut places: HashMap<&str, usize> = HashMap::new();
-    let mut groups: Vec<JobGroupCost> = Vec::new();
-    let told = story.map_or(&[][..], |story| story.stages.as_slice());
-    for (stage, told) in stages.iter().zip(told) {
-        let place = *places.entry(stage.group.as_str()).or_insert_with(|| {
-            groups.push(JobGroupCost {
-                group: stage.group.clone(),
-                description: if stage.group.is_empty() {
-                    String::new()
-                } else {
-                    told.description.clone()
-                },
-                ..JobGroupCost::default()
-            });
-            groups.len() - 1
-        });
-        let group = &mut groups[place];
-        group.stages += 1;
-        group.core_millis = group.core_millis.saturating_add(stage.core_millis);
-        group.amount += stage.amount;
-    }
-    groups
 }
 
 #[cfg(test)]

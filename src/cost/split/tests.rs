@@ -60,7 +60,14 @@ fn a_life_by_the_second() {
         ended: Some(60_000),
         last: 60_000,
         executors: vec![executor("1", 2, 30_000, None)],
-        stages: vec![stage(0, "a"), stage(1, "b")],
+        stages: vec![
+            stage(0, "a"),
+            Stage {
+                submitted: Some(35_000),
+                completed: Some(51_000),
+                ..stage(1, "b")
+            },
+        ],
         // Two at once for five seconds, then one for ten.
         tasks: vec![task(0, 0, 35_000, 40_000), task(1, 0, 35_000, 50_000)],
         ..Story::default()
@@ -109,6 +116,13 @@ fn a_life_by_the_second() {
         .map(|one| (one.group.as_str(), one.amount.0))
         .collect();
     assert_eq!(groups, [("a", 2_500), ("b", 7_500)]);
+    // All three groups are paid from 35 to 51 s, while b runs; the clock of a is not known.
+    let meanwhile = |index: usize| analysis.job_groups[index].meanwhile;
+    let all = Meanwhile {
+        millis: 16_000,
+        amount: NanoMoney(3 * 16_000),
+    };
+    assert_eq!((meanwhile(0), meanwhile(1)), (None, Some(all)));
 }
 
 #[test]

@@ -180,8 +180,11 @@ fn stages(text: &mut String, analysis: &Analysis, currency: &str) {
         "CORE TIME",
         "COST",
         "SHARE",
+        "TOOK",
+        "ALL MEANWHILE",
         "DESCRIPTION",
     ])];
+    let none = || "-".to_owned();
     for group in analysis.job_groups.iter().take(ROWS * 3) {
         rows.push(vec![
             if group.group.is_empty() {
@@ -193,6 +196,8 @@ fn stages(text: &mut String, analysis: &Analysis, currency: &str) {
             duration(group.core_millis),
             group.amount.to_string(),
             percent(group.amount.0, analysis.total.0),
+            group.meanwhile.map_or_else(none, |time| duration(time.millis)),
+            group.meanwhile.map_or_else(none, |time| time.amount.to_string()),
             group.description.clone(),
         ]);
     }

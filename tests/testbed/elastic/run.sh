@@ -37,7 +37,7 @@ run_job() {
 # story NAME: what the event log of the only application so named says, into $WORK/story.json.
 story() {
 	local id
-	id=$(kubectl get pod "$1-driver" --output 'jsonpath={.metadata.labels.spark-app-selector}')
+	id=$(application_of "$1-driver")
 	s3 get "$BUCKET/events/$id" | python3 "$HERE/story.py" >"$WORK/story.json"
 }
 

@@ -155,11 +155,22 @@ check_costs() {
 	say "costs and the cloud's ledger: $(cut -f 3- "$WORK/bills" | paste --serial --delimiters ';')"
 }
 
+# keep_cost APPLICATION EVENT_LOG FILE: FILE.text, FILE.json, FILE.csv and FILE.html, what it cost and what for; the parts add up.
+keep_cost() {
+	local output
+	for output in text json csv html; do
+		virtual_node_cost show "$1" --event-log "$2" --output "$output" >"$3.$output"
+	done
+	jq --exit-status '.analyses[0] | .total == ([.phases[].amount] | add) and .total == ([.stages[].amount, .overhead[]] | add)' \
+		"$3.json" >/dev/null || die "the parts of the cost of $1 do not add up, see $3.json"
+}
+
+# application_of DRIVER_POD: Spark's id of it.
+application_of() { kubectl get pod "$1" --output 'jsonpath={.metadata.labels.spark-app-selector}'; }
+
 # print_cost DRIVER_POD: the table of its application's groups.
 print_cost() {
-	local application
-	application=$(kubectl get pod "$1" --output 'jsonpath={.metadata.labels.spark-app-selector}')
-	virtual_node_cost show "$application" --output json >"$WORK/cost.json"
+	virtual_node_cost show "$(application_of "$1")" --output json >"$WORK/cost.json"
 	python3 "$TESTBED/demo/report.py" cost "$WORK/cost.json"
 }
 

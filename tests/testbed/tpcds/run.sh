@@ -2,7 +2,7 @@
 # `make demo-tpcds`: TPC-DS with Spark on the virtual node, held against another engine; see README.md.
 #
 #   run.sh      settings are variables: SF (scale factor, 1), QUERIES (such as q6,q19; all 103 by default),
-#               OUT (a folder that keeps the tables and the results)
+#               OUT (a folder that keeps the tables, the results and the cost)
 #
 # VN_TPCDS_AFTERWARDS names a program to run in the end, such as history.sh, with the image, the bucket and the queries.
 #
@@ -104,12 +104,19 @@ print_reports() {
 	local status=0
 	kubectl logs "$JOB-driver" | awk '$1 == "tpcds:" && $3 == "ok" { print $2, $4 }' >"$WORK/seconds"
 	"$tools/venv/bin/python" "$HERE/oracle.py" "$OUT/data" "$queries" "$OUT/results" "${names[@]}" >"$WORK/checks" || status=$?
-	echo '== queries =='
-	printf '%-6s %8s %6s  %s\n' query seconds rows "against DuckDB's"
-	awk 'NR == FNR { seconds[$1] = $2; next }
-		{ name = $1; rows = $2; $1 = $2 = ""; sub(/^ +/, ""); printf "%-6s %8.1f %6d  %s\n", name, seconds[name], rows, $0; sum += seconds[name]; n++ }
-		END { printf "%-6s %8.1f %6s  %d queries\n", "all", sum, "-", n }' "$WORK/seconds" "$WORK/checks"
 	check_costs
+	keep_cost "$(application_of "$JOB-driver")" "s3a://$BUCKET/events" "$OUT/cost"
+	jq --raw-output '.analyses[0].jobGroups[] | select(.meanwhile) | "\(.group) \(.amount) \(.meanwhile.amount)"' "$OUT/cost.json" >"$WORK/query-costs"
+	# Each of them has its stages in the event log, and its price.
+	[[ $(cut -d ' ' -f 1 "$WORK/query-costs" | sort --version-sort) == "$(printf '%s\n' "${names[@]}")" ]] ||
+		die "the cost is not that of the queries: $(<"$WORK/query-costs")"
+	echo '== queries =='
+	printf '%-6s %8s %6s %12s %12s  %s\n' query seconds rows tasks meanwhile "against DuckDB's"
+	awk 'FILENAME == ARGV[1] { seconds[$1] = $2; next }
+		FILENAME == ARGV[2] { tasks[$1] = $2 / 1e9; meanwhile[$1] = $3 / 1e9; next }
+		{ name = $1; rows = $2; $1 = $2 = ""; sub(/^ +/, ""); n++; s += seconds[name]; t += tasks[name]; m += meanwhile[name]
+		  printf "%-6s %8.1f %6d %12.9f %12.9f  %s\n", name, seconds[name], rows, tasks[name], meanwhile[name], $0 }
+		END { printf "%-6s %8.1f %6s %12.9f %12.9f  %d queries\n", "all", s, "-", t, m, n }' "$WORK/seconds" "$WORK/query-costs" "$WORK/checks"
 	kubectl get pods --selector spark-role --output json >"$WORK/pods.json"
 	echo '== timeline =='
 	python3 "$TESTBED/demo/report.py" timeline "$WORK/pods.json" "$WORK/ledger.json"

@@ -39,7 +39,7 @@ count_words() {
 	wait_for_driver "$name-driver" "$TIMEOUT"
 	wait_until 60 'the executors to end' executors_ended || die 'executors run on after their driver'
 	wait_until 60 'the billing to end' billing_ended "$WORK/ledger.json" || die 'groups still cost'
-	application=$(kubectl get pod "$name-driver" --output 'jsonpath={.metadata.labels.spark-app-selector}')
+	application=$(application_of "$name-driver")
 	wait_until 30 'the cost to be recorded' recorded "$count" || die "the cost of $name is not recorded"
 }
 
@@ -51,16 +51,12 @@ recorded() {
 
 # keep_reports NAME: the reports and the event log of $application, for whoever wants to look at them.
 keep_reports() {
-	local output key
+	local key
 	mkdir -p "$OUT/$1.events"
 	for key in $(s3 list "$BUCKET" "events/eventlog_v2_$application/"); do
 		s3 get "$BUCKET/$key" >"$OUT/$1.events/$(basename "$key")"
 	done
-	for output in text json csv html; do
-		virtual_node_cost show "$application" --event-log "s3a://$BUCKET/events" --output "$output" >"$OUT/$1.$output"
-	done
-	jq --exit-status '.analyses[0] | .total == ([.phases[].amount] | add) and .total == ([.stages[].amount, .overhead[]] | add)' \
-		"$OUT/$1.json" >/dev/null || die "the parts of $1 do not add up, see $OUT/$1.json"
+	keep_cost "$application" "s3a://$BUCKET/events" "$OUT/$1"
 }
 
 # predict COUNTxCORESxGIB: keeps what `what-if` says of it, and prints amount and milliseconds. Spark adds 40 % for Python.
