@@ -85,13 +85,13 @@ impl Work {
         let mut stages: Vec<StageWork> = Vec::with_capacity(order.len());
         for (place, index) in order.iter().enumerate() {
             let begun = submitted(*index).unwrap_or(started);
-            let over = |other: &&usize| completed(**other).is_some_and(|end| end <= begun);
+            let over = |(_, other): &(usize, &usize)| completed(**other).is_some_and(|end| end <= begun);
             // Of long histories the last will do: each of them waited for those before it.
-            let before = order[..place].iter().rev().filter(over).take(256);
-            let before: Vec<usize> = before.copied().collect();
+            let before = order[..place].iter().enumerate().rev().filter(over).take(256);
+            let before: Vec<(usize, &usize)> = before.collect();
             let since = before
                 .iter()
-                .filter_map(|other| completed(*other))
+                .filter_map(|(_, other)| completed(**other))
                 .max()
                 .unwrap_or(started);
             let first = tasks[*index].first().map(|task| task.from);
@@ -105,8 +105,7 @@ impl Work {
             stages.push(StageWork {
                 after: before
                     .iter()
-                    .filter_map(|other| order.iter().position(|one| one == other))
-                    .filter_map(|place| u32::try_from(place).ok())
+                    .filter_map(|(place, _)| u32::try_from(*place).ok())
                     .collect(),
                 gap: (begun - since).max(0),
                 lead: lead.max(0),
