@@ -34,6 +34,8 @@ pub struct Whereabouts {
     pub eip_instance_id: String,
     /// Id of the image cache that the pod named.
     pub image_cache_id: String,
+    /// Whether it is on the spot market (`SpotStrategy`).
+    pub is_spot: bool,
 }
 
 impl Whereabouts {
@@ -55,6 +57,7 @@ impl Whereabouts {
             compute_category: only(&request.options.machine.compute_categories),
             eip_instance_id: eip,
             image_cache_id: request.options.images.image_snapshot_id.clone().unwrap_or_default(),
+            is_spot: request.spot_strategy.is_some(),
             ..Self::default()
         }
     }
@@ -73,7 +76,9 @@ impl Whereabouts {
             compute_category,
             eip_instance_id,
             image_cache_id,
+            is_spot,
         } = seen;
+        self.is_spot |= is_spot;
         for (mine, theirs) in [
             (&mut self.zone_id, zone_id),
             (&mut self.vpc_id, vpc_id),

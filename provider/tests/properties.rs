@@ -193,11 +193,16 @@ proptest! {
         }
         let first = mapping::map(&pod, &refs, &settings, 0);
         prop_assert_eq!(&first, &mapping::map(&pod, &refs, &settings, 0));
+        let _ = mapping::purchase(&pod, &settings, 1);
         let shown = format!("{first:?}{refs:?}");
         prop_assert!(!shown.contains(NEEDLE), "{shown}");
         match first {
             Ok(mapped) => {
                 prop_assert!(mapped.size.holds(mapped.asked.0, mapped.asked.1));
+                let purchase = mapping::purchase(&pod, &settings, 0).expect("it has a spec");
+                prop_assert_eq!((purchase.asked.cpu, purchase.asked.memory), mapped.asked);
+                prop_assert_eq!(&purchase.instance_type, &mapped.request.instance_type);
+                prop_assert_eq!(purchase.is_spot, mapped.request.spot_strategy.is_some());
                 prop_assert!(mapped.request.name.len() <= 128 && mapped.request.tags.len() <= 20);
                 prop_assert!(!provider::params::create_params(&mapped.request).is_empty());
             }

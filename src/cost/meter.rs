@@ -192,9 +192,10 @@ impl Meter {
 
     /// The group is known to be gone.
     pub fn gone(&mut self, now: Timestamp) {
-        if let Some(group) = &mut self.group
-            && !matches!(group.end, Some(End::Told(_) | End::Gone(_)))
-        {
+        let Some(group) = &mut self.group else { return };
+        // Nobody can be asked for it any more.
+        group.full_record_asked = true;
+        if !matches!(group.end, Some(End::Told(_) | End::Gone(_))) {
             group.end = Some(group.end_written.map_or(End::Gone(now), End::Told));
         }
     }
@@ -472,6 +473,16 @@ mod tests {
             (usage.end.earliest(), usage.end.likely(), usage.end.latest()),
             (at(131), at(133), at(135))
         );
+    }
+
+    #[test]
+    fn a_group_that_is_gone_waits_for_no_record_of_ecis() {
+        let mut meter = meter();
+        meter.special.get_or_insert_default().spot = Some(Spot::default());
+        meter.see(&seen(GroupStatus::Running, Some(103), runs()), &facts(), at(111));
+        assert!(meter.needs_full_record(), "when its hours begin");
+        meter.gone(at(134));
+        assert!(!meter.needs_full_record());
     }
 
     #[test]

@@ -179,9 +179,8 @@ fn absorb_create(record: &mut PodRecord, outcome: CreateOutcome, now: Timestamp,
             ..What::new(TroubleKind::Budget, wait.to_string())
         },
         CreateOutcome::Capped(wait) => What::new(TroubleKind::Cap, wait.to_string()),
-        CreateOutcome::Cloud(Failure { class, .. })
-            if matches!(class, ErrorClass::UnknownOutcome | ErrorClass::AlreadyAccepted) =>
-        {
+        CreateOutcome::Unclear(Failure { class, .. }, sought) => {
+            bill::bought(record, &sought.placed, sought.asked);
             let resend = class == ErrorClass::UnknownOutcome;
             record.group = GroupState::Accepted {
                 attempt,

@@ -31,7 +31,7 @@ use crate::pods::decide::Decision;
 use crate::pods::expiry;
 use crate::pods::input::{
     CreateOutcome, Created, DeleteOutcome, EvictOutcome, Failure, FilesOutcome, FilesSent, FindOutcome, Outcome,
-    PublishOutcome, Written,
+    PublishOutcome, Sought, Written,
 };
 use crate::pods::live::Source;
 use crate::pods::publish;
@@ -183,19 +183,21 @@ impl Effects {
         if let Err(wait) = self.caps.reserve(&claim, named.created) {
             return CreateOutcome::Capped(wait);
         }
+        let asked = Size {
+            cpu: mapped.asked.0,
+            memory: mapped.asked.1,
+        };
+        let placed = |request_id: Box<str>| Placed {
+            size: mapped.size,
+            request_id,
+            at: whereabouts(&mapped.request, &mapped.candidate),
+            spot: bill::spot_of(&mapped.request),
+        };
         match self.eci.create_container_group(&mapped.request).await {
             Ok(created) => CreateOutcome::Created(Created {
                 id: Arc::from(created.id),
-                placed: Box::new(Placed {
-                    size: mapped.size,
-                    request_id: created.request_id.into(),
-                    at: whereabouts(&mapped.request, &mapped.candidate),
-                    spot: bill::spot_of(&mapped.request),
-                }),
-                asked: Size {
-                    cpu: mapped.asked.0,
-                    memory: mapped.asked.1,
-                },
+                placed: Box::new(placed(created.request_id.into())),
+                asked,
                 weakened: mapped.weakened,
                 warnings,
                 files,
@@ -208,6 +210,10 @@ impl Effects {
                 let failure = located(error.into(), &mapped.candidate);
                 if failure.class == ErrorClass::Stock && !mapped.candidate.is_elsewhere {
                     self.stock.missed(failure.reason, &failure.message);
+                }
+                if matches!(failure.class, ErrorClass::UnknownOutcome | ErrorClass::AlreadyAccepted) {
+                    let placed = placed(Box::default());
+                    return CreateOutcome::Unclear(failure, Box::new(Sought { placed, asked }));
                 }
                 CreateOutcome::Cloud(failure)
             }

@@ -28,6 +28,15 @@ use crate::pods::store::Store;
 /// Ids in one call, ECI's bound.
 const IDS_PER_CALL: usize = 20;
 
+/// A group that no record knows, as the cheap call shows it.
+#[derive(Debug)]
+pub struct Stranger {
+    /// Its id.
+    pub id: String,
+    /// `StartTime`, which the full record lacks.
+    pub start_time: Option<Timestamp>,
+}
+
 /// Sorts strangers into adopted and orphaned.
 #[derive(Clone)]
 pub struct Adopter {
@@ -50,30 +59,35 @@ pub struct Adopter {
 enum Verdict {
     /// It belongs to this pod.
     Adopt(Uid),
-    /// Its pod has another group, or is not here.
+    /// Its pod has another group.
     Orphan,
-    /// Its pod is gone: another one has the name, and waits until this group is gone, too.
-    Remains,
+    /// Its pod is gone.
+    Remains {
+        /// Another pod has the name, and waits until this group is gone, too.
+        succeeded: bool,
+    },
     /// Not ours, too young, or about to explain itself.
     Leave,
 }
 
 impl Adopter {
-    /// Reads the tags of `strangers` (ids) and acts on each; returns those of ours that belong to no pod here.
+    /// Reads the tags of `strangers` and acts on each; returns those of ours that belong to no pod here.
     pub async fn sort(
         &self,
         store: &Store,
         inputs: &mpsc::Sender<Input>,
-        strangers: Vec<String>,
+        strangers: Vec<Stranger>,
         now: Timestamp,
     ) -> Result<Vec<Stray>, eci::Error> {
         let mut strays = Vec::new();
-        for ids in strangers.chunks(IDS_PER_CALL) {
+        for chunk in strangers.chunks(IDS_PER_CALL) {
             let query = GroupQuery {
-                ids: ids.to_vec(),
+                ids: chunk.iter().map(|stranger| stranger.id.clone()).collect(),
                 ..GroupQuery::default()
             };
-            for group in self.eci.describe_container_groups(&query).await?.groups {
+            for mut group in self.eci.describe_container_groups(&query).await?.groups {
+                let seen = chunk.iter().find(|stranger| stranger.id == group.id);
+                group.start_time = group.start_time.or(seen.and_then(|stranger| stranger.start_time));
                 let verdict = self.judge(store, &group, now);
                 if matches!(verdict, Verdict::Orphan | Verdict::Leave) && !group.status.is_terminal() {
                     strays.extend(self.stray(store, &group));
@@ -90,16 +104,22 @@ impl Adopter {
                         let _ = inputs.send(Input::Observed(vec![uid])).await;
                     }
                     Verdict::Orphan => self.delete_orphan(&group).await?,
-                    Verdict::Remains => {
+                    Verdict::Remains { succeeded } => {
+                        // Deleted as any pod's group, until it is gone: so what it costs is known to its end.
                         let Some(mut record) = remains(&group, now) else {
+                            self.delete_orphan(&group).await?;
                             continue;
                         };
                         let uid = Uid::from(&*record.facts.uid);
                         if let Some(recorder) = &self.recorder {
-                            record.meter = Some(bill::meter_of_remains(recorder, &group, &record.facts.name, now));
+                            record.meter = Some(bill::meter_of_remains(recorder, &group, &record.facts, now));
                         }
-                        tracing::info!(pod_uid = %uid, group = %group.id, "a pod of that name is here, but the group is an earlier one's");
-                        self.figures.decision("delete-remains");
+                        if succeeded {
+                            tracing::info!(pod_uid = %uid, group = %group.id, "a pod of that name is here, but the group is an earlier one's");
+                            self.figures.decision("delete-remains");
+                        } else {
+                            self.note_orphan(&group);
+                        }
                         claims::settle(&self.caps, &uid, &mut record, now);
                         store.lock().insert(uid.clone(), record);
                         // A closed channel means shutdown.
@@ -151,19 +171,19 @@ impl Adopter {
             _ => None,
         };
         if successor.is_some_and(|(_, record)| !record.desired.gone) {
-            return Verdict::Remains;
+            return Verdict::Remains { succeeded: true };
         }
         let old_enough = group
             .created
             .is_some_and(|at| now.duration_since(at) >= self.orphan_age.try_into().unwrap_or_default());
         if records.pods_listed && old_enough {
-            Verdict::Orphan
+            Verdict::Remains { succeeded: false }
         } else {
             Verdict::Leave
         }
     }
 
-    async fn delete_orphan(&self, group: &ObservedGroup) -> Result<(), eci::Error> {
+    fn note_orphan(&self, group: &ObservedGroup) {
         tracing::warn!(
             group = %group.id,
             pod = group.tag(tags::POD_NAME).unwrap_or_default(),
@@ -171,6 +191,10 @@ impl Adopter {
             "deleting a container group of ours that no pod owns"
         );
         self.figures.decision("delete-orphan");
+    }
+
+    async fn delete_orphan(&self, group: &ObservedGroup) -> Result<(), eci::Error> {
+        self.note_orphan(group);
         match self.eci.delete_container_group(&group.id, false).await {
             Ok(()) => Ok(()),
             Err(error) if error.class() == ErrorClass::NotFound => Ok(()),

@@ -8,10 +8,10 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use provider::annotations;
 use provider::billing::{Charge, HourPrice, Rate, SpotTerms, Tariff, Usage};
 use provider::group::ObservedGroup;
-use provider::mapping::{self, Settings, quantity};
+use provider::mapping::{self, Purchase, Settings, quantity};
 use provider::request::CreateContainerGroup;
 use provider::sizes::Size;
-use provider::status::{Previous, PreviousState};
+use provider::status::{PodFacts, Previous, PreviousState, reasons};
 use provider::units::NanoMoney;
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
@@ -34,19 +34,43 @@ const HOUR: i64 = 3_600;
 /// Hours of a spot group whose prices are looked up; ECI keeps none for so long.
 const MOST_HOURS: i64 = 24 * 366;
 
-/// The meter of a pod just seen, with what an earlier agent has written to it.
-pub(super) fn meter(recorder: &Recorder, pod: &NodePod, record: &PodRecord, settings: &Settings) -> Box<Meter> {
+/// The meter of a pod just seen, with what an earlier agent has written to it. `sought` is what an earlier agent may have asked
+/// ECI for without living to hear the answer.
+pub(super) fn meter(
+    recorder: &Recorder,
+    pod: &NodePod,
+    record: &PodRecord,
+    sought: Option<Purchase>,
+    settings: &Settings,
+) -> Box<Meter> {
     let Whose {
         application,
         role,
         executor,
     } = Whose::of(pod.name(), pod.labels(), pod.owners());
     let mut meter = Meter::new(recorder.share(application), role, executor);
+    let text = |name| pod.annotation(name).filter(|text| !text.is_empty());
+    let protected_hours = text(annotations::SPOT_DURATION)
+        .and_then(|hours| hours.parse().ok())
+        .unwrap_or(USUAL_PROTECTION);
     let GroupState::Present { id, attempt, since, .. } = &record.group else {
+        if let Some(sought) = sought {
+            meter.asked = Some(sought.asked);
+            special(
+                &mut meter,
+                Special {
+                    instance_type: sought.instance_type.unwrap_or_default().into(),
+                    spot: sought.is_spot.then(|| Spot {
+                        protected_hours,
+                        ..Spot::default()
+                    }),
+                    ..Special::default()
+                },
+            );
+        }
         return Box::new(meter);
     };
     meter.begins(id.clone(), *attempt, *since);
-    let text = |name| pod.annotation(name).filter(|text| !text.is_empty());
     meter.asked = text(annotations::REQUESTED_SPEC).and_then(size_of_spec);
     meter.bought = match (text(annotations::INSTANCE_CPU), text(annotations::INSTANCE_MEM)) {
         (Some(cpu), Some(memory)) => size(cpu, &format!("{memory}Gi")),
@@ -55,9 +79,7 @@ pub(super) fn meter(recorder: &Recorder, pod: &NodePod, record: &PodRecord, sett
     let candidates = mapping::candidates(pod.annotations(), pod.spec.ties(), settings).list;
     let candidate = candidates.get(*attempt as usize % candidates.len().max(1));
     let spot = candidate.is_some_and(|candidate| candidate.spot).then(|| Spot {
-        protected_hours: text(annotations::SPOT_DURATION)
-            .and_then(|hours| hours.parse().ok())
-            .unwrap_or(USUAL_PROTECTION),
+        protected_hours,
         created: None,
         bought_for: text(annotations::SPOT_PRICE_PER_HOUR).and_then(NanoMoney::parse),
     });
@@ -94,7 +116,7 @@ pub(super) fn meter(recorder: &Recorder, pod: &NodePod, record: &PodRecord, sett
     Box::new(meter)
 }
 
-/// A group was bought.
+/// A group was bought, or may have been: the answer to its create is not known.
 pub(super) fn bought(record: &mut PodRecord, placed: &Placed, asked: Size) {
     let Some(meter) = &mut record.meter else { return };
     (meter.asked, meter.bought) = (Some(asked), Some(placed.size));
@@ -115,25 +137,35 @@ pub(super) fn bought(record: &mut PodRecord, placed: &Placed, asked: Size) {
 /// A group was found by its tags.
 pub(super) fn adopted(record: &mut PodRecord, group: &ObservedGroup) {
     let Some(meter) = &mut record.meter else { return };
+    found(meter, group, &record.facts);
+}
+
+/// Takes in the full record of a group that was found: all but what was asked for, which only its pod knows.
+fn found(meter: &mut Meter, group: &ObservedGroup, facts: &PodFacts) {
     meter.bought = group.size.map(size_of);
     if let Some(created) = group.created
         && let Some(group) = &mut meter.group
     {
         group.known = group.known.min(created);
     }
-    let (facts, now) = (&record.facts, group.created);
     if let Some(at) = group.whereabouts.as_deref() {
+        let known = meter.special.take().map(|known| *known).unwrap_or_default();
+        let usual = Spot {
+            protected_hours: USUAL_PROTECTION,
+            ..Spot::default()
+        };
         special(
             meter,
             Special {
                 zone: at.zone_id.as_str().into(),
                 compute_category: at.compute_category.as_str().into(),
-                ..Special::default()
+                spot: at.is_spot.then(|| known.spot.unwrap_or(usual)),
+                ..known
             },
         );
     }
-    if let Some(now) = now {
-        meter.see(group, facts, now);
+    if let Some(created) = group.created {
+        meter.see(group, facts, created);
     }
 }
 
@@ -487,9 +519,11 @@ fn size(cpu: &str, memory: &str) -> Option<Size> {
     })
 }
 
-/// When the pod's last container ended, if all have.
+/// When the pod's last container ended, if all have and it was told when: of an end that nobody saw, the status says when an agent
+/// learned of it.
 fn ended(previous: &Previous) -> Option<Timestamp> {
     let ends = previous.containers.iter().map(|container| match &container.state {
+        PreviousState::Terminated(end) if &*end.reason == reasons::CONTAINER_STATUS_UNKNOWN => None,
         PreviousState::Terminated(end) => end.finished_at,
         PreviousState::Waiting | PreviousState::Running(_) => None,
     });
@@ -520,14 +554,19 @@ pub(super) fn whose_group(tags: &[(String, String)], pod: &str) -> Whose {
 }
 
 /// The meter of the group of a pod that is gone.
-pub(super) fn meter_of_remains(recorder: &Recorder, group: &ObservedGroup, pod: &str, now: Timestamp) -> Box<Meter> {
+pub(super) fn meter_of_remains(
+    recorder: &Recorder,
+    group: &ObservedGroup,
+    facts: &PodFacts,
+    now: Timestamp,
+) -> Box<Meter> {
     let Whose {
         application,
         role,
         executor,
-    } = whose_group(&group.tags, pod);
+    } = whose_group(&group.tags, &facts.name);
     let mut meter = Meter::new(recorder.share(application), role, executor);
     meter.begins(Arc::from(group.id.as_str()), 0, group.created.unwrap_or(now));
-    meter.bought = group.size.map(size_of);
+    found(&mut meter, group, facts);
     Box::new(meter)
 }

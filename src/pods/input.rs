@@ -102,12 +102,23 @@ pub enum CreateOutcome {
     ApiServer(String),
     /// ECI refused or failed.
     Cloud(Failure),
+    /// What became of it is not known, or will be told later: this may have been bought.
+    Unclear(Failure, Box<Sought>),
     /// Its namespace has as much as it may: nothing was sent, and it is in line.
     Capped(Wait),
     /// What it or its namespace may cost is spent: nothing was sent.
     OverBudget(budget::Wait),
     /// The pod is gone or going: nothing was sent.
     Unneeded,
+}
+
+/// What a create asked for.
+#[derive(Debug, Default)]
+pub struct Sought {
+    /// The size to buy, and where.
+    pub placed: Placed,
+    /// What was asked for, before rounding.
+    pub asked: Size,
 }
 
 /// A group just made.

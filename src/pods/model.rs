@@ -322,11 +322,17 @@ impl World {
             return CreateOutcome::Capped(wait);
         }
         let failure = |class| {
-            CreateOutcome::Cloud(Failure {
+            let failure = Failure {
                 class,
                 reason: class.reason(),
                 message: String::new(),
-            })
+            };
+            match class {
+                ErrorClass::UnknownOutcome | ErrorClass::AlreadyAccepted => {
+                    CreateOutcome::Unclear(failure, Box::default())
+                }
+                _ => CreateOutcome::Cloud(failure),
+            }
         };
         let known = self.groups.iter().any(|g| g.attempt == attempt);
         let make = |world: &mut Self| {

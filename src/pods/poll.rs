@@ -21,7 +21,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::clock;
 use crate::pods::absorb;
-use crate::pods::adopt::Adopter;
+use crate::pods::adopt::{Adopter, Stranger};
 use crate::pods::bill;
 use crate::pods::cloud_state::CloudState;
 use crate::pods::figures::Figures;
@@ -276,7 +276,7 @@ impl Poller {
             ..StatusQuery::default()
         };
         let mut present: HashSet<Arc<str>> = HashSet::new();
-        let mut strangers: Vec<String> = Vec::new();
+        let mut strangers: Vec<Stranger> = Vec::new();
         let mut pages = std::pin::pin!(self.pages(query));
         while let Some(page) = pages.next().await {
             let entries = match page {
@@ -386,7 +386,7 @@ impl Poller {
         entry: &StatusEntry,
         touched: &mut Vec<Uid>,
         mut seen: impl FnMut(&Arc<str>),
-    ) -> Option<String> {
+    ) -> Option<Stranger> {
         let hash = entry.hash();
         if let Some(uid) = records.uid_of_hash(hash) {
             if let Some(id) = records.get(uid).and_then(|r| r.group_id()) {
@@ -402,7 +402,10 @@ impl Poller {
             }
         };
         let Some(uid) = records.uid_of_group(&group.id).cloned() else {
-            return Some(group.id);
+            return Some(Stranger {
+                id: group.id,
+                start_time: group.start_time,
+            });
         };
         if let Some(id) = records.get(&uid).and_then(|r| r.group_id()) {
             seen(id);

@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
 use kube::runtime::scheduler::{ScheduleRequest, scheduler};
 use kube::runtime::watcher;
 use provider::annotations;
 use provider::group::GroupStatus;
-use provider::mapping::Settings;
+use provider::mapping::{self, Purchase, Settings};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -247,6 +248,7 @@ impl Reconciler {
     /// Brings the record of `pod` up to date, or makes one.
     fn apply(&mut self, mut pod: NodePod, now: Timestamp) -> Uid {
         let uid = Uid::from(pod.uid());
+        let sought = self.sought(&pod);
         match pod.whole.take() {
             Some(whole) => self.fresh.put(&uid, whole),
             None => drop(self.fresh.remove(&uid)),
@@ -303,7 +305,7 @@ impl Reconciler {
             record.meter = self
                 .recorder
                 .as_ref()
-                .map(|recorder| bill::meter(recorder, pod, &record, &self.settings));
+                .map(|recorder| bill::meter(recorder, pod, &record, sought, &self.settings));
             record.requested = desired::requested_cpu(pod);
             record.bought = desired::bought_cpu(pod);
             record.cost_unset = desired::cost_unset(pod);
@@ -325,6 +327,20 @@ impl Reconciler {
             self.figures.pods("known", records.len());
         }
         uid
+    }
+
+    /// What an earlier agent may have bought for `pod`: what its group is made of beyond what ECI tells, should one be found.
+    fn sought(&self, pod: &NodePod) -> Option<Purchase> {
+        let whole = pod.whole.as_ref().filter(|_| self.recorder.is_some())?;
+        {
+            let records = self.store.lock();
+            if records.groups_listed() || records.get(pod.uid()).is_some() {
+                return None;
+            }
+        }
+        let attempt = publish::published(pod).attempt;
+        let pod: Pod = serde_json::from_str(whole.get()).ok()?;
+        mapping::purchase(&pod, &self.settings, attempt as usize)
     }
 
     /// What the annotations of `pod` say that its application may cost.

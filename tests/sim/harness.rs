@@ -258,7 +258,7 @@ impl Sim {
         let records = RecorderSettings {
             namespace: "default".to_owned(),
             writer: "sim".to_owned(),
-            max_age: Duration::from_secs(3_600),
+            max_age: Duration::from_secs(24 * 3_600),
             max_bytes: 1 << 20,
         };
         let kube = self.kube_over(wires.clone());

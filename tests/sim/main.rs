@@ -23,6 +23,7 @@ mod live_files;
 mod matrix;
 mod outages;
 mod reclaimed;
+mod records;
 mod restart;
 mod rights;
 mod steering;

@@ -130,6 +130,22 @@ pub struct Mapped {
     pub candidate: Candidate,
 }
 
+/// What a create of a pod asks for, without what the pod refers to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Purchase {
+    /// As [`Mapped::asked`].
+    pub asked: Size,
+    /// Instance type, where it is bought by that.
+    pub instance_type: Option<String>,
+    /// Whether it is bought on the spot market.
+    pub is_spot: bool,
+}
+
+/// What [`map_candidate`] asks for; none of a pod without a spec.
+pub fn purchase(pod: &Pod, settings: &Settings, candidate: usize) -> Option<Purchase> {
+    pod::purchase(pod, settings, candidate)
+}
+
 /// Maps `pod` for its create attempt number `attempt` (0 = the first), bought in the first of its [`candidates`].
 ///
 /// # Errors

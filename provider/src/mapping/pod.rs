@@ -6,14 +6,15 @@ use std::rc::Rc;
 use k8s_openapi::api::core::v1::{Pod, PodSpec};
 
 use super::annotated::Annotated;
-use super::candidates::{self, Spec};
+use super::candidates::{self, Candidate, Spec};
 use super::containers::{self, Kind};
 use super::rejection::{Findings, Rejection, RejectionKind};
+use super::resources::Demand;
 use super::sidecars::Sidecar;
 use super::zones::Ties;
 use super::{
-    Mapped, Refs, Rejections, Settings, Unenforceable, limits, names, network, placement, registry, resources,
-    security, sidecars, volumes,
+    Mapped, Purchase, Refs, Rejections, Settings, Unenforceable, limits, names, network, placement, registry,
+    resources, security, sidecars, volumes,
 };
 use crate::request::CreateContainerGroup;
 use crate::sizes::Size;
@@ -57,6 +58,50 @@ fn annotated(pod: &Pod) -> Annotated<'_> {
     Annotated(pod.metadata.annotations.as_ref().unwrap_or(&NO_ANNOTATIONS))
 }
 
+/// What is asked for, what is bought for it, and the instance type by which it is, if that is named.
+fn sizes_of(
+    pod: &Pod,
+    demand: Demand,
+    candidate: &Candidate,
+    settings: &Settings,
+    findings: &mut Findings,
+) -> (Size, Size, Option<String>) {
+    let prices = resources::prices(annotated(pod), settings.prices);
+    match &candidate.spec {
+        Spec::Containers => {
+            let size = resources::size(demand, candidate.spot, &prices, findings);
+            let asked = Size {
+                cpu: demand.cpu,
+                memory: demand.memory,
+            };
+            (asked, size, None)
+        }
+        Spec::Pair(asked) => {
+            let size = resources::named_size(*asked, candidate.spot, &prices);
+            (*asked, size, None)
+        }
+        Spec::InstanceType(name) => {
+            let size = resources::size_of_type(name, demand, &prices);
+            (size, size, Some(name.clone()))
+        }
+    }
+}
+
+/// See [`super::purchase`].
+pub(super) fn purchase(pod: &Pod, settings: &Settings, candidate: usize) -> Option<Purchase> {
+    let spec = pod.spec.as_ref()?;
+    let mut unread = Findings::default();
+    let demand = resources::demand(spec, &mut unread);
+    let mut candidates = candidates::read(annotated(pod), Ties::of(spec), settings, &mut unread).list;
+    let candidate = candidates.swap_remove(candidate % candidates.len().max(1));
+    let (asked, _, instance_type) = sizes_of(pod, demand, &candidate, settings, &mut unread);
+    Some(Purchase {
+        asked,
+        instance_type,
+        is_spot: candidate.spot,
+    })
+}
+
 /// See [`super::map_candidate`].
 pub(super) fn map(
     pod: &Pod,
@@ -82,28 +127,7 @@ pub(super) fn map(
     let mut candidates = candidates::read(annotated(pod), Ties::of(spec), settings, &mut findings).list;
     // There is always one, and an index beyond the last begins anew.
     let candidate = candidates.swap_remove(candidate % candidates.len().max(1));
-    let prices = resources::prices(annotated(pod), settings.prices);
-    let (asked, size, instance_type) = match &candidate.spec {
-        Spec::Containers => {
-            let size = resources::size(demand, candidate.spot, &prices, &mut findings);
-            (
-                Size {
-                    cpu: demand.cpu,
-                    memory: demand.memory,
-                },
-                size,
-                None,
-            )
-        }
-        Spec::Pair(asked) => {
-            let size = resources::named_size(*asked, candidate.spot, &prices);
-            (*asked, size, None)
-        }
-        Spec::InstanceType(name) => {
-            let size = resources::size_of_type(name, demand, &prices);
-            (size, size, Some(name.clone()))
-        }
-    };
+    let (asked, size, instance_type) = sizes_of(pod, demand, &candidate, settings, &mut findings);
     if demand.gpus > 0 && instance_type.is_none() {
         findings.refuse(
             "spec.containers[*].resources.limits[nvidia.com/gpu]",

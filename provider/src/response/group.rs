@@ -56,6 +56,8 @@ pub struct ContainerGroup {
     #[serde(deserialize_with = "lenient::text")]
     compute_category: String,
     #[serde(deserialize_with = "lenient::text")]
+    spot_strategy: String,
+    #[serde(deserialize_with = "lenient::text")]
     intranet_ip: String,
     #[serde(deserialize_with = "lenient::number")]
     cpu: Option<f64>,
@@ -160,6 +162,7 @@ impl From<ContainerGroup> for ObservedGroup {
             ipv6_address: group.ipv6_address,
             instance_type: group.instance_type,
             compute_category: group.compute_category,
+            is_spot: !["", "NoSpot"].contains(&group.spot_strategy.as_str()),
             ..Whereabouts::default()
         };
         Self {

@@ -1,0 +1,271 @@
+//! Records of what groups cost, held to the cloud's own ledger: of groups that nobody was left to look after, and of agents that die.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use mock_eci::domain::ledger::Bill;
+use mock_eci::domain::lifecycle::Status;
+use mock_eci::faults::{Plan, When};
+use serde_json::{Value, json};
+use virtual_node::budget::BudgetSettings;
+use virtual_node::cost::application::Role;
+use virtual_node::cost::reader;
+use virtual_node::cost::record::CostRecord;
+
+use crate::chance;
+use crate::harness::{Deviations, Sim, pod};
+use crate::matrix::world::{World, with_variable};
+use crate::support::until::{until, until_every};
+use crate::wires;
+
+/// With records.
+fn recorded() -> Deviations {
+    Deviations {
+        budgets: Some(BudgetSettings::default()),
+        ..Deviations::default()
+    }
+}
+
+/// What is kept, by group.
+async fn records(sim: &Sim) -> BTreeMap<String, CostRecord> {
+    let kube = sim.api.client_of("reader");
+    let read = reader::read(&kube, "default", None).await.expect("reads");
+    assert_eq!(read.unreadable, 0);
+    let count = read.records.len();
+    let by_group: BTreeMap<String, CostRecord> = read
+        .records
+        .into_iter()
+        .map(|record| (record.group.clone(), record))
+        .collect();
+    assert_eq!(by_group.len(), count, "a group counts once");
+    by_group
+}
+
+/// Waits until so many groups are told of, and looks that each record holds its bill.
+async fn kept(sim: &Sim, count: usize) -> Vec<CostRecord> {
+    let period = Duration::from_millis(100);
+    let kept = until_every(
+        &format!("{count} records"),
+        period,
+        Duration::from_secs(60),
+        async || records(sim).await,
+        |kept| kept.len() == count,
+    )
+    .await;
+    for bill in sim.cloud.app().ledger() {
+        if let Some(record) = kept.get(bill.container_group_id.as_str()) {
+            holds(record, &bill);
+        }
+    }
+    kept.into_values().collect()
+}
+
+/// Looks that `record` says what `bill` does.
+fn holds(record: &CostRecord, bill: &Bill) {
+    let (charge, billed) = (record.charge, i128::from(bill.amount_nano));
+    assert!(
+        charge.least.0 <= billed && billed <= charge.most.0,
+        "{billed} is not within the bounds of {record:#?}: {:#?} {:?}",
+        bill.segments,
+        (bill.billing_start, bill.billing_end)
+    );
+    assert!(
+        !record.doubts.is_empty() || charge.is_exact(),
+        "nothing is doubted, but not all is known: {record:#?}"
+    );
+}
+
+/// A pod of a Spark application that is not restarted.
+fn executor(name: &str) -> Value {
+    let mut pod = pod(name);
+    pod["metadata"]["labels"] = json!({ "spark-app-selector": "spark-1", "spark-role": "executor" });
+    pod["spec"]["restartPolicy"] = json!("Never");
+    pod
+}
+
+/// The same on the spot market, with more vCPU and memory asked for than any size has.
+fn spot(name: &str) -> Value {
+    let mut pod = executor(name);
+    pod["metadata"]["annotations"] = json!({ "k8s.aliyun.com/eci-spot-strategy": "SpotAsPriceGo" });
+    pod["spec"]["containers"][0]["resources"]["requests"] = json!({ "cpu": "2", "memory": "3Gi" });
+    pod
+}
+
+#[test]
+fn groups_of_pods_that_went_while_no_agent_ran_are_recorded_before_they_are_deleted() {
+    chance::simulate(async {
+        let world = World::new(recorded()).await;
+        let mut uids = Vec::new();
+        for pod in [executor("runs"), executor("ends"), spot("spot")] {
+            uids.push(world.sim.running(pod).await);
+        }
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        world.kill_agent().await;
+        world.exit(&uids[1], 3).await;
+        for name in ["runs", "ends", "spot"] {
+            world.delete(name, 0);
+        }
+        world.start_agent();
+        world.no_groups().await;
+        let kept = kept(&world.sim, 3).await;
+        for record in &kept {
+            assert_eq!(
+                (record.application.id.as_str(), record.role),
+                ("spark-1", Role::Executor)
+            );
+            let exact = record.pod == "ends";
+            assert_eq!(record.charge.is_exact(), exact, "{record:#?}");
+            let on_spot = record.tariff.as_ref().is_some_and(|tariff| tariff.spot.is_some());
+            assert_eq!(on_spot, record.pod == "spot", "{record:#?}");
+            let ran = record.charge.most.0 < 2 * record.charge.amount.0 || on_spot;
+            assert!(
+                ran && record.billed.start.is_exact(),
+                "ECI tells when it began: {record:#?}"
+            );
+        }
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_whose_create_was_not_answered_is_billed_as_it_was_bought() {
+    for dies in [false, true] {
+        let sim = Sim::with(recorded()).await;
+        let mut agent = sim.agent();
+        sim.cloud.app().faults().add(if dies {
+            Plan::slow("CreateContainerGroup", 1, Duration::from_secs(3_600))
+        } else {
+            Plan::disconnect("CreateContainerGroup", 1, When::After)
+        });
+        let uid = sim.api.create_pod(spot("spot"));
+        until("the group to exist", || sim.groups_ever(&uid), |n| *n == 1).await;
+        if dies {
+            agent.kill().await;
+            agent = sim.agent();
+        }
+        sim.phase("spot", "Running").await;
+        sim.api.delete_pod("spot", 30);
+        sim.gone("spot").await;
+        let record = kept(&sim, 1).await.remove(0);
+        let sizes = [record.asked, record.bought].map(|size| size.map(|size| (size.milli_cpu, size.memory_mib)));
+        assert_eq!(sizes, [Some((2_000, 3_072)), Some((2_000, 4_096))], "died: {dies}");
+        assert!(
+            record.tariff.is_some_and(|tariff| tariff.spot.is_some()),
+            "died: {dies}"
+        );
+        drop(agent);
+    }
+}
+
+/// What is to become of a pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Ends(i32),
+    Deleted(u32),
+    /// Its deadline passes.
+    Late,
+    Runs,
+}
+
+#[test]
+fn whatever_agents_die_of_each_group_that_was_billed_has_one_record_that_holds_its_bill() {
+    chance::repeatedly(|seed| deaths(seed, 8, 16));
+}
+
+#[test]
+#[ignore = "the long form: `make matrix`"]
+fn a_hundred_deaths_among_a_hundred_pods_and_each_bill_is_recorded() {
+    chance::repeatedly(|seed| deaths(seed, 100, 100));
+}
+
+async fn deaths(seed: u64, deaths: u32, pods: u32) {
+    let world = World::new(Deviations {
+        seed,
+        budgets: Some(BudgetSettings::default()),
+        ..Deviations::patient()
+    })
+    .await;
+    let faults = world.sim.cloud.app().faults();
+    let some = |per_mille: u16, plan: Plan| Plan {
+        times: Plan::ALWAYS,
+        per_mille,
+        ..plan
+    };
+    faults.add(some(100, Plan::disconnect("CreateContainerGroup", 1, When::After)));
+    faults.add(some(100, Plan::disconnect("DeleteContainerGroup", 1, When::After)));
+    world.let_agents_die(|world| {
+        let when = [wires::When::Before, wires::When::After][world.some(0, 1) as usize];
+        (world.some(5, 60), when)
+    });
+    world.restart_agent().await;
+    let users = async {
+        let mut fates = Vec::new();
+        for n in 0..pods {
+            let fate = match world.some(0, 9) {
+                0..=2 => Fate::Ends(world.some(0, 3) as i32),
+                3..=5 => Fate::Deleted(30),
+                6 | 7 => Fate::Deleted(0),
+                8 => Fate::Late,
+                _ => Fate::Runs,
+            };
+            let name = format!("p-{n}");
+            let mut pod = if world.some(0, 3) == 0 {
+                spot(&name)
+            } else {
+                executor(&name)
+            };
+            match fate {
+                Fate::Ends(code) => {
+                    pod = with_variable(pod, "EXIT_AFTER_MS", world.some(500, 20_000));
+                    pod = with_variable(pod, "EXIT_CODE", code as u64);
+                }
+                Fate::Late => pod["spec"]["activeDeadlineSeconds"] = json!(world.some(5, 20)),
+                Fate::Deleted(_) | Fate::Runs => pod = with_variable(pod, "STOP_MS", world.some(0, 5_000)),
+            }
+            world.create(pod);
+            fates.push((name, fate));
+            tokio::time::sleep(world.some_time(0, 2_000)).await;
+            let at = world.some(0, u64::from(n)) as usize;
+            if let (name, Fate::Deleted(grace)) = &fates[at] {
+                world.delete(name, *grace);
+            }
+        }
+        while world.starts() <= deaths {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        fates
+    };
+    let fates = tokio::select! {
+        fates = users => fates,
+        () = world.keep_agent() => unreachable!("it keeps it for ever"),
+    };
+    faults.clear();
+    world.mend_agent().await;
+    world.end().await;
+
+    let kept = records(&world.sim).await;
+    let log = world.sim.api.log();
+    let is_on_its_pod = |bill: &Bill, uid: &str| {
+        let deleted = bill.states.iter().find(|state| state.status == Status::Terminating);
+        let lived = bill.creation_time..deleted.map_or(Timestamp::MAX, |state| state.since);
+        log.iter().any(|entry| {
+            (entry.what.as_str(), entry.code) == ("patch pods/status", 200)
+                && entry.uid == uid
+                && lived.contains(&entry.at)
+        })
+    };
+    for bill in world.sim.cloud.app().ledger() {
+        let (Some(uid), Some(pod)) = (bill.tags.get("UID"), bill.tags.get("PodName")) else {
+            continue;
+        };
+        let fate = fates.iter().find(|(name, _)| name == pod).map(|(_, fate)| *fate);
+        match kept.get(bill.container_group_id.as_str()) {
+            Some(record) => holds(record, &bill),
+            // All that tells of it may be gone when an agent dies: with the pod, or as the pod was never told of its group.
+            None => assert!(
+                bill.amount_nano == 0 || fate == Some(Fate::Deleted(0)) || !is_on_its_pod(&bill, uid),
+                "{pod} ({fate:?}) is not recorded: {bill:#?}"
+            ),
+        }
+    }
+}
