@@ -122,19 +122,29 @@ impl Whose {
 
 /// The applications of all pods here, each kept once: thousands of executors are of one.
 #[derive(Debug, Default)]
-pub struct Applications(HashSet<Arc<Application>>);
+pub struct Applications {
+    kept: HashSet<Arc<Application>>,
+    /// When there are so many, those that nobody has any more go.
+    tidied_at: usize,
+}
+
+/// So few are never looked through.
+const FEW: usize = 64;
 
 impl Applications {
     /// The one kept copy of `application`.
     pub fn share(&mut self, application: Application) -> Arc<Application> {
-        if let Some(known) = self.0.get(&application) {
+        if let Some(known) = self.kept.get(&application) {
             return known.clone();
         }
-        // Whoever is new pays for those that nobody has any more.
-        self.0.retain(|known| Arc::strong_count(known) > 1);
-        let kept = Arc::new(application);
-        self.0.insert(kept.clone());
-        kept
+        // Only as often as their number doubles: of ten thousand pods that are applications of their own, each would look at all.
+        if self.kept.len() >= self.tidied_at.max(FEW) {
+            self.kept.retain(|known| Arc::strong_count(known) > 1);
+            self.tidied_at = self.kept.len() * 2;
+        }
+        let application = Arc::new(application);
+        self.kept.insert(application.clone());
+        application
     }
 }
 
@@ -234,7 +244,17 @@ mod tests {
         let first = all.share(of("a"));
         assert!(Arc::ptr_eq(&first, &all.share(of("a"))));
         drop(first);
-        let _kept = all.share(of("b"));
-        assert_eq!(all.0.len(), 1);
+        let held: Vec<_> = (0..200)
+            .map(|number| all.share(of(&format!("held-{number}"))))
+            .collect();
+        for number in 0..10_000 {
+            all.share(of(&format!("passes-{number}")));
+        }
+        assert!(
+            (held.len()..=2 * held.len() + FEW).contains(&all.kept.len()),
+            "{}",
+            all.kept.len()
+        );
+        assert!(held.iter().all(|application| all.kept.contains(application)));
     }
 }

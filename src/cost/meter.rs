@@ -93,13 +93,13 @@ pub struct GroupMeter {
     /// When it ended by what an earlier agent wrote to the pod, should ECI have forgotten it.
     pub end_written: Option<Timestamp>,
     /// How its containers ended.
-    pub exit: Option<Exit>,
+    pub exit: Option<Box<Exit>>,
     /// Its full record was asked for, as its end or its terms are not in the cheap one.
     pub full_record_asked: bool,
     /// What became of its record.
     pub kept: Kept,
-    /// What it costs, once that is known.
-    pub charge: Option<Charge>,
+    /// What it costs, once that is known: apart, as those that run are many.
+    pub charge: Option<Box<Charge>>,
 }
 
 /// How a group came to its end.
@@ -235,7 +235,7 @@ impl GroupMeter {
             self.started = Some(self.started.map_or(started, |known| known.min(started)));
         }
         if let Some(exit) = exit_of(&seen.containers) {
-            self.exit = Some(exit);
+            self.exit = Some(Box::new(exit));
         }
         let scheduling = self.billed_from.is_none() && self.started.is_none();
         match &seen.status {
@@ -332,9 +332,19 @@ fn exit_of(containers: &[ObservedContainer]) -> Option<Exit> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pods::record::PodRecord;
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).expect("a time")
+    }
+
+    /// Of ten thousand pods that run, each byte is ten kilobytes: what is added here belongs behind a box if few have it
+    /// (docs/decisions/0039-records-in-memory.md).
+    #[test]
+    fn what_every_pod_has_is_small() {
+        let sizes = (size_of::<Meter>(), size_of::<GroupMeter>());
+        assert!(sizes.0 <= 104 && sizes.1 <= 216, "{sizes:?}");
+        assert!(size_of::<PodRecord>() <= 656, "{}", size_of::<PodRecord>());
     }
 
     fn meter() -> Meter {

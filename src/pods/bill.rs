@@ -246,7 +246,7 @@ pub(super) fn settle(
     }) = made.filter(|made| made.charge.most.0 > 0 || made.quote.is_none())
     else {
         if let Some(group) = &mut meter.group {
-            (group.kept, group.charge) = (Kept::Settled, Some(Charge::default()));
+            (group.kept, group.charge) = (Kept::Settled, Some(Box::default()));
         }
         return;
     };
@@ -282,7 +282,7 @@ pub(super) fn settle(
             Some(End::Gone(at)) => Timestamp::from_second(at.as_second()).ok(),
             _ => None,
         },
-        exit: group.exit.clone(),
+        exit: group.exit.as_deref().cloned(),
         tariff,
         currency: quote.map_or(recorder.prices().currency(), |quote| quote.currency),
         prices: quote.map_or(PriceSource::List, |quote| quote.source),
@@ -294,7 +294,7 @@ pub(super) fn settle(
         recorder.count(&cost);
     }
     if let Some(group) = &mut meter.group {
-        (group.kept, group.charge) = (Kept::Asked(now + PATIENCE), Some(charge));
+        (group.kept, group.charge) = (Kept::Asked(now + PATIENCE), Some(Box::new(charge)));
         let (inputs, uid, id) = (inputs.clone(), uid.clone(), group.id.clone());
         recorder.keep(
             cost,
@@ -446,7 +446,7 @@ pub(super) fn annotate(
             set(annotations::CURRENCY, quote.currency.as_str().to_owned());
         }
     }
-    if let Some(charge) = group.charge {
+    if let Some(charge) = group.charge.as_deref() {
         set(annotations::COST, charge.amount.to_string());
         set(annotations::BILLED_SECONDS, charge.seconds.to_string());
         if !charge.is_exact() {

@@ -21,6 +21,8 @@ const AGENT_IP: Ipv4Addr = Ipv4Addr::new(172, 31, 0, 10);
 const AGENT_METRICS: &str = "127.0.0.1:10255";
 const CLOUD: &str = "127.0.0.1:8090";
 const REGION: &str = "cn-hangzhou";
+/// Where the agent keeps records of cost.
+const RECORDS: &str = "default";
 /// The stages that kwok ships for a fast start, as folders and files of its own source.
 const KWOK_STAGES: [&str; 5] = [
     "node/fast/node-initialize.yaml",
@@ -48,6 +50,8 @@ options:
 pub(crate) enum Subject {
     /// The agent.
     VirtualNode,
+    /// The agent without records of cost: what it takes less is what they take.
+    VirtualNodeWithoutRecords,
     /// The bare loop.
     Floor,
     /// kwok.
@@ -76,6 +80,7 @@ impl Subject {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::VirtualNode => "virtual-node",
+            Self::VirtualNodeWithoutRecords => "virtual-node-without-records",
             Self::Floor => "floor",
             Self::Kwok => "kwok",
         }
@@ -84,7 +89,7 @@ impl Subject {
     /// The name of its node.
     pub(crate) fn node(self) -> &'static str {
         match self {
-            Self::VirtualNode => AGENT_NODE,
+            Self::VirtualNode | Self::VirtualNodeWithoutRecords => AGENT_NODE,
             Self::Floor => "bench-floor",
             Self::Kwok => "bench-kwok",
         }
@@ -120,7 +125,8 @@ impl Subject {
     /// Starts it.
     pub(crate) fn start(self, places: &Places) -> Result<Daemon> {
         let command = match self {
-            Self::VirtualNode => places.agent(),
+            Self::VirtualNode => places.agent(true),
+            Self::VirtualNodeWithoutRecords => places.agent(false),
             Self::Floor => places.floor(),
             Self::Kwok => places.kwok()?,
         };
@@ -130,7 +136,7 @@ impl Subject {
     /// Waits until it says it is ready, where it does.
     pub(crate) async fn ready(self, daemon: &mut Daemon, http: &reqwest::Client) -> Result<()> {
         match self {
-            Self::VirtualNode => {
+            Self::VirtualNode | Self::VirtualNodeWithoutRecords => {
                 let url = format!("http://{AGENT_METRICS}/readyz");
                 let answers = async || {
                     http.get(&url)
@@ -147,7 +153,7 @@ impl Subject {
 
     /// Its own metrics in Prometheus' text form, where it has any.
     pub(crate) async fn metrics(self, http: &reqwest::Client) -> Result<String> {
-        if self != Self::VirtualNode {
+        if !matches!(self, Self::VirtualNode | Self::VirtualNodeWithoutRecords) {
             return Ok(String::new());
         }
         let url = format!("http://{AGENT_METRICS}/metrics");
@@ -178,7 +184,7 @@ impl Places {
         Ok(cloud)
     }
 
-    fn agent(&self) -> Command {
+    fn agent(&self, records: bool) -> Command {
         let pki = |name| self.testbed.join("pki").join(name);
         let mut command = Command::new(self.programs.join("virtual-node"));
         command
@@ -211,6 +217,9 @@ impl Places {
         command.arg("--tls-cert-file").arg(pki("agent-serving.crt"));
         command.arg("--tls-private-key-file").arg(pki("agent-serving.key"));
         command.arg("--client-ca-file").arg(pki("ca.crt"));
+        // A node may write no ConfigMap.
+        command.arg("--cost-kubeconfig").arg(self.admin());
+        command.args(["--cost-namespace", RECORDS, "--cost-records", &records.to_string()]);
         command
     }
 
@@ -253,6 +262,7 @@ impl Places {
                         .extend(KWOK_STAGES.map(|stage| (self.kwok_stages.join(stage), "it comes with kwok's module")));
                 }
                 _ => {
+                    let name = name.strip_suffix("-without-records").unwrap_or(name);
                     needed.push((self.programs.join(name), "cargo build --release makes it"));
                     needed.push((self.programs.join("mock-eci"), "cargo build --release makes it"));
                 }
