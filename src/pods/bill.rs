@@ -570,3 +570,32 @@ pub(super) fn meter_of_remains(
     found(&mut meter, group, facts);
     Box::new(meter)
 }
+
+#[cfg(test)]
+mod tests {
+    use provider::status::{ContainerFacts, terminal_status};
+
+    use super::*;
+
+    #[test]
+    fn when_a_group_was_missed_is_not_when_it_ended() {
+        let at = |text: &str| text.parse::<Timestamp>().expect("a time");
+        let container = ContainerFacts {
+            name: "main".into(),
+            image: "".into(),
+            readiness_probe: false,
+            sidecar: false,
+        };
+        let facts = PodFacts {
+            containers: vec![container],
+            ..PodFacts::default()
+        };
+        let missed = Previous::of(&terminal_status(&facts, "", "", at("2026-01-01T00:00:30Z")));
+        assert_eq!(ended(&missed), None);
+        let mut told = missed;
+        if let PreviousState::Terminated(end) = &mut told.containers[0].state {
+            end.reason = reasons::COMPLETED.into();
+        }
+        assert_eq!(ended(&told), Some(at("2026-01-01T00:00:30Z")));
+    }
+}
