@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 
 use crate::cluster::Cluster;
 use crate::kubectl::run;
+use crate::lifetimes::Lifetimes;
 
 /// All graces at a tenth, so that what waits for one does not take minutes.
 pub const IMPATIENT: [&str; 6] = ["--list-period", "3s", "--list-lag", "1s", "--orphan-age", "6s"];
@@ -18,6 +19,7 @@ pub struct AgentProcess {
     command: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
     log: PathBuf,
+    lifetimes: Lifetimes,
     child: Option<Child>,
 }
 
@@ -47,6 +49,7 @@ impl AgentProcess {
             environment: environment.collect(),
             command,
             log: cluster.file("logs/agent.log"),
+            lifetimes: Lifetimes::of(cluster),
             child: None,
         };
         cluster.control(&["kill", "agent"]).await;
@@ -61,6 +64,7 @@ impl AgentProcess {
             command,
             environment: self.environment.clone(),
             log: self.log.clone(),
+            lifetimes: self.lifetimes.clone(),
             child: None,
         }
     }
@@ -79,7 +83,9 @@ impl AgentProcess {
             .stdout(log())
             .stderr(log())
             .spawn();
-        self.child = Some(child.unwrap_or_else(|e| panic!("cannot start the agent: {e}")));
+        let child = child.unwrap_or_else(|e| panic!("cannot start the agent: {e}"));
+        self.lifetimes.start(child.id());
+        self.child = Some(child);
     }
 
     /// Kills it with SIGKILL; it must not have ended before.
@@ -90,14 +96,17 @@ impl AgentProcess {
         }
         child.kill().expect("a child of ours");
         child.wait().expect("a child of ours");
+        self.lifetimes.end(child.id());
     }
 
     /// Ends it with SIGTERM, as a rolling update does; it must end in order.
     pub async fn terminate(&mut self) {
         let mut child = self.child.take().expect("it was started");
         run("kill", &["-s", "TERM", &child.id().to_string()], "").await.ok();
+        let id = child.id();
         let status = tokio::task::spawn_blocking(move || child.wait()).await;
         let status = status.expect("no panic").expect("a child of ours");
+        self.lifetimes.end(id);
         assert!(status.success(), "{status}; see {}", self.log.display());
     }
 
@@ -110,7 +119,9 @@ impl AgentProcess {
     /// Waits until it ended by itself; whether it said that all was well.
     pub async fn ended(&mut self) -> bool {
         let mut child = self.child.take().expect("it was started");
+        let id = child.id();
         let status = tokio::task::spawn_blocking(move || child.wait()).await;
+        self.lifetimes.end(id);
         status.expect("no panic").expect("a child of ours").success()
     }
 }
@@ -130,6 +141,7 @@ impl Drop for AgentProcess {
         if let Some(mut child) = self.child.take() {
             let _ = child.kill();
             let _ = child.wait();
+            self.lifetimes.end(child.id());
         }
     }
 }

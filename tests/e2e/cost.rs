@@ -4,12 +4,12 @@
 use serde_json::{Value, json};
 
 use crate::agent_process::{AgentProcess, IMPATIENT};
+use crate::bills::{cost, recorded, verdict};
 use crate::cluster::Cluster;
-use crate::kubectl::{Said, kubectl, run};
+use crate::kubectl::{kubectl, run};
 use crate::namespace::{CONTAINER, Namespace, pod, slow_to_schedule};
 
 pub const RBAC: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/manifests/base/agent-rbac.yaml");
-const BILLS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/testbed/bills.py");
 pub const IDENTITY: &str = "system:serviceaccount:virtual-node:virtual-node";
 /// Longer than it takes to delete a pod.
 const SLOW: std::time::Duration = std::time::Duration::from_secs(60);
@@ -43,24 +43,6 @@ pub async fn recording(cluster: &Cluster) -> AgentProcess {
     AgentProcess::take_over(cluster, &flags).await
 }
 
-/// `virtual-node cost` as a user runs it.
-async fn cost(arguments: &[&str]) -> Said {
-    let mut all = vec!["cost", "--cost-namespace", "virtual-node"];
-    all.extend(arguments);
-    run(env!("CARGO_BIN_EXE_virtual-node"), &all, "").await
-}
-
-/// Holds all applications of the namespace to the ledger; the script's verdicts.
-async fn compare(cluster: &Cluster, namespace: &Namespace<'_>) -> Said {
-    let folder = cluster.file("cost");
-    std::fs::create_dir_all(&folder).expect("a folder");
-    let (ledger, listed) = (folder.join("ledger.json"), folder.join("cost.json"));
-    std::fs::write(&ledger, json!(namespace.bills().await).to_string()).expect("writes");
-    std::fs::write(&listed, cost(&["list", "--output", "json"]).await.ok()).expect("writes");
-    let file = |path: &std::path::Path| path.display().to_string();
-    run("python3", &[BILLS, &file(&ledger), &file(&listed), &namespace.name], "").await
-}
-
 /// Waits until each group that is billed has cost something: of those that live for less than a second nothing is told.
 async fn all_cost_something(cluster: &Cluster, namespace: &Namespace<'_>) {
     let look = async || namespace.bills().await;
@@ -72,13 +54,6 @@ async fn all_cost_something(cluster: &Cluster, namespace: &Namespace<'_>) {
             .all(|bill| bill["BilledSeconds"].as_u64() >= Some(1))
     };
     cluster.eventually("all groups to cost something", look, all).await;
-}
-
-/// The verdict on an application.
-fn verdict(said: &str, application: &str) -> String {
-    let line = said.lines().find(|line| line.split('\t').nth(1) == Some(application));
-    let verdict = line.and_then(|line| line.split('\t').nth(3)).unwrap_or("missing");
-    verdict.to_owned()
 }
 
 #[tokio::test]
@@ -146,11 +121,7 @@ async fn what_is_recorded_is_what_the_ledger_says() {
     }
     namespace.phase("spark-forgotten-driver", "Failed").await;
 
-    let look = async || compare(&cluster, &namespace).await;
-    let said = cluster
-        .eventually("all to be recorded", look, |said| said.success)
-        .await
-        .out;
+    let said = recorded(&cluster, &namespace).await;
     for application in ["spark-a", "spark-sized", "spark-unseen"] {
         assert_eq!(verdict(&said, application), "exact", "{application}: {said}");
     }
@@ -174,11 +145,7 @@ async fn what_is_recorded_is_what_the_ledger_says() {
     namespace.kubectl(&["delete", "pods", "--all"]).await.ok();
     agent.kill();
     agent.start();
-    let look = async || compare(&cluster, &namespace).await;
-    let said = cluster
-        .eventually("the same to be recorded", look, |said| said.success)
-        .await
-        .out;
+    let said = recorded(&cluster, &namespace).await;
     assert_eq!(said, before);
     let shown = cost(&["show", "spark-a", "--namespace", &namespace.name, "--output", "json"])
         .await

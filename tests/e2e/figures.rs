@@ -5,6 +5,7 @@
 
 use serde_json::{Value, json};
 
+use crate::bills::recorded;
 use crate::cluster::{AGENT_IP, Cluster, NODE};
 use crate::kubectl::{kubectl, run};
 use crate::many_nodes::ManyNodes;
@@ -264,5 +265,6 @@ async fn two_nodes_of_one_process_are_two_nodes() {
     namespace.gone("second").await;
     // Nobody else would delete them.
     namespace.no_groups().await;
+    recorded(&cluster, &namespace).await;
     agent.end().await;
 }

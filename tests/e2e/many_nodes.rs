@@ -8,12 +8,14 @@ use tokio::process::{Child, Command};
 
 use crate::cluster::{Cluster, say};
 use crate::kubectl::{create, kubectl};
+use crate::lifetimes::Lifetimes;
 use crate::namespace::Namespace;
+use crate::replicas::HOME;
 
 /// The agent; killed when it is dropped.
 pub struct ManyNodes {
-    #[expect(dead_code, reason = "killed when it is dropped")]
     process: Child,
+    lifetimes: Lifetimes,
     log: PathBuf,
     left: Vec<String>,
 }
@@ -61,6 +63,8 @@ impl ManyNodes {
             "client-ca-file": path(cluster.file("pki/ca.crt")),
             "tls-cert-file": path(cluster.file("pki/agent-serving.crt")),
             "tls-private-key-file": path(cluster.file("pki/agent-serving.key")),
+            "cost-namespace": HOME, "cost-kubeconfig": std::env::var("KUBECONFIG").expect("the testbed sets it"),
+            "cost-impersonate": "system:serviceaccount:virtual-node:virtual-node",
         });
         if let (Value::Object(settings), Value::Object(more)) = (&mut settings, more) {
             settings.extend(more);
@@ -79,7 +83,14 @@ impl ManyNodes {
             .kill_on_drop(true)
             .spawn()
             .expect("the agent starts");
-        Self { process, log, left }
+        let lifetimes = Lifetimes::of(cluster);
+        lifetimes.start(process.id().expect("it has not ended"));
+        Self {
+            process,
+            lifetimes,
+            log,
+            left,
+        }
     }
 
     /// Ends it, and removes what it leaves in the cluster.
@@ -98,6 +109,10 @@ async fn forget(left: &[String]) {
 
 impl Drop for ManyNodes {
     fn drop(&mut self) {
+        if let Some(id) = self.process.id() {
+            let _ = self.process.start_kill();
+            self.lifetimes.end(id);
+        }
         if std::thread::panicking() {
             say(&std::fs::read_to_string(&self.log).unwrap_or_default());
         }

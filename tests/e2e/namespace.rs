@@ -155,6 +155,11 @@ impl<'a> Namespace<'a> {
         bills
     }
 
+    /// How long ago it was made, as `--since` takes it, with time for a program to start.
+    pub fn age(&self) -> String {
+        format!("{}s", Timestamp::now().duration_since(self.made).as_secs() + 10)
+    }
+
     /// The calls of `action` for groups of this namespace's pods, oldest first.
     pub async fn calls(&self, action: &str) -> Vec<Value> {
         let mut calls = self.cluster.cloud.calls(action, &self.name).await;

@@ -4,6 +4,7 @@
 
 use serde_json::{Value, json};
 
+use crate::bills::recorded;
 use crate::cloud::text;
 use crate::cluster::{AGENT_IP, Cluster, condition};
 use crate::kubectl::kubectl;
@@ -145,5 +146,6 @@ async fn a_node_in_each_zone_and_pods_that_move_on_when_one_has_no_stock() {
         .await
         .ok();
     namespace.no_groups().await;
+    recorded(&cluster, &namespace).await;
     agent.end().await;
 }

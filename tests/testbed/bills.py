@@ -13,12 +13,15 @@ It shares no code with the agent or with mock-eci.
 """
 
 import json
+import re
 import sys
 from datetime import datetime, timezone
 from fractions import Fraction
 
 # 10^-9 of the currency's unit for a vCPU and for a GiB, a second.
 LIST = {"CNY": (49_000, 6_130), "USD": (7_700, 960)}
+# A Deployment's ReplicaSet has the hash of its template at the end of its name, in Kubernetes' letters for that.
+DEPLOYMENT = re.compile("(.+)-[bcdfghjklmnpqrstvwxz2456789]{5,10}")
 
 
 def second(text):
@@ -61,8 +64,12 @@ def application_of(tags):
     spark = tags.get("spark-app-selector") or tags.get("sparkoperator.k8s.io/submission-id")
     if spark:
         return tags["NameSpace"], spark
-    if tags.get("OwnerReferenceKind"):
-        return tags["NameSpace"], f"{tags['OwnerReferenceKind'].lower()}/{tags['OwnerReferenceName']}"
+    kind, owner = tags.get("OwnerReferenceKind"), tags.get("OwnerReferenceName")
+    deployment = DEPLOYMENT.fullmatch(owner) if kind == "ReplicaSet" else None
+    if deployment:
+        return tags["NameSpace"], f"deployment/{deployment[1]}"
+    if kind:
+        return tags["NameSpace"], f"{kind.lower()}/{owner}"
     return tags["NameSpace"], f"pod/{tags['PodName']}"
 
 

@@ -4,7 +4,8 @@
 #   with-cluster.sh NAME PARTS COMMAND...
 #
 # PARTS is what cluster.sh calls VN_PARTS. The instance is called NAME-<PID>, so that two runs do
-# not meet. When COMMAND fails, the logs of the cluster's components are kept in
+# not meet. Where an agent ran, all that it recorded of cost is held to mock-eci's ledger when COMMAND has
+# succeeded (audit.py). When COMMAND fails, the logs of the cluster's components are kept in
 # target/testbed-logs/NAME.
 set -euo pipefail
 TESTBED=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -36,3 +37,7 @@ trap 'exit 143' TERM
 # In the background, for a signal to be heeded at once; `down` ends what runs inside.
 "$TESTBED/cluster.sh" exec "$@" &
 wait $!
+if [[ ,$VN_PARTS, == *,cloud,* && ,$VN_PARTS, == *,node,* ]]; then
+	"$TESTBED/cluster.sh" exec python3 "$TESTBED/audit.py" "${VN_BIN_DIR:-${CARGO_TARGET_DIR:-$ROOT/target}/release}/virtual-node" &
+	wait $!
+fi

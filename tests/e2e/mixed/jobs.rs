@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::WORKER;
 use super::event_log::EventLog;
 use crate::chance::Chance;
+use crate::cloud::text;
 use crate::cluster::{Cluster, NODE, say};
 use crate::kubectl::run;
 use crate::namespace::Namespace;
@@ -147,8 +148,9 @@ impl<'a> Jobs<'a> {
         );
     }
 
-    /// Ends what is left of a job: its driver, and with it all that is the driver's.
-    pub async fn forget(&self, name: &str) {
+    /// Ends what is left of a job: its driver, and with it all that is the driver's. Returns Spark's id of it.
+    pub async fn forget(&self, name: &str) -> String {
+        let driver = self.namespace.pod(&format!("{name}-driver")).await;
         self.namespace
             .kubectl(&["delete", "pod", &format!("{name}-driver")])
             .await
@@ -158,6 +160,7 @@ impl<'a> Jobs<'a> {
             .eventually("no pod to be left", look, |left| *left == 0)
             .await;
         self.namespace.no_groups().await;
+        text(&driver["metadata"]["labels"]["spark-app-selector"])
     }
 
     /// What Spark logged of a job that is over.

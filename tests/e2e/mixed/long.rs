@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::jobs::{Jobs, PATIENCE, count, places};
-use super::{WORKER, names};
+use super::{WORKER, names, split};
 use crate::burst::bursting;
 use crate::cluster::{Cluster, NODE, say};
 use crate::kubectl::kubectl;
@@ -102,6 +102,7 @@ async fn a_job_outlives_a_drain_of_the_pool_and_the_death_of_the_agent_in_it() {
     let all = places(&recorder, "long");
     assert_eq!((count(&all, WORKER), count(&all, NODE)), (3, 4), "{all:?}");
     assert_eq!(namespace.bills().await.len(), 4, "one group for each pod of the pool");
-    jobs.forget("long").await;
+    let application = jobs.forget("long").await;
+    split::check(&cluster, &namespace, (&application, "long"), &all).await;
     agent.terminate().await;
 }

@@ -7,6 +7,7 @@ mod event_log;
 mod jobs;
 mod long;
 mod spark;
+mod split;
 mod workloads;
 
 use std::collections::BTreeSet;

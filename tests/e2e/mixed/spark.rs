@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::WORKER;
 use super::jobs::{Jobs, PATIENCE, count, gated, of_pool, of_worker, places};
+use super::{WORKER, split};
 use crate::burst::bursting;
 use crate::cluster::{Cluster, NODE, say};
 use crate::namespace::Namespace;
@@ -49,7 +49,8 @@ async fn a_job_fills_the_worker_and_overflows_stays_off_it_or_never_leaves_it_as
         ));
         assert!(fetched.tasks >= 2, "{side} has what the other side wrote: {log:?}");
     }
-    jobs.forget("ecs-first").await;
+    let application = jobs.forget("ecs-first").await;
+    split::check(&cluster, &namespace, (&application, "ecs-first"), &all).await;
 
     // The pool only, with an empty worker.
     let mut settings = gated("eci-only");
@@ -71,7 +72,8 @@ async fn a_job_fills_the_worker_and_overflows_stays_off_it_or_never_leaves_it_as
         4,
         "{log:?}"
     );
-    jobs.forget("eci-only").await;
+    let application = jobs.forget("eci-only").await;
+    split::check(&cluster, &namespace, (&application, "eci-only"), &all).await;
 
     // Workers only: it begins with the two executors that there is room for, and the others wait.
     let mut settings = gated("ecs-only");
@@ -101,6 +103,7 @@ async fn a_job_fills_the_worker_and_overflows_stays_off_it_or_never_leaves_it_as
         "{log:?}"
     );
     assert_eq!(log.at_work().len(), 2, "{log:?}");
-    jobs.forget("ecs-only").await;
+    let application = jobs.forget("ecs-only").await;
+    split::check(&cluster, &namespace, (&application, "ecs-only"), &all).await;
     agent.terminate().await;
 }

@@ -14,6 +14,12 @@ start_daemon() {
 		setsid "$@" >>"$log" 2>&1 </dev/null &
 		echo $! >"$pidfile"
 	' start "$LOGS/$name.log" "$STATE/run/$name.pid" "$@"
+	note_life "$name" starts
+}
+
+# note_life NAME starts|ends: the lives of agents are noted, for who asks later what nobody can have seen.
+note_life() {
+	[[ $1 != agent ]] || printf '%s\t%s\t%s\n' "$EPOCHREALTIME" "$2" "$(<"$STATE/run/$1.pid")" >>"$STATE/run/lives"
 }
 
 # daemon_running NAME: true while the daemon lives.
@@ -28,6 +34,7 @@ signal_daemon() {
 	pid=$(<"$STATE/run/$1.pid")
 	inside kill -s "$2" "$pid"
 	wait_until "$3" "$1 to end" daemon_ended "$1" || return 1
+	note_life "$1" ends
 	rm -f "$STATE/run/$1.pid"
 }
 
