@@ -179,6 +179,13 @@ def described(group, verdict):
     return f"{tags['NameSpace']}/{tags['PodName']} {group['ContainerGroupId']}: {verdict}\n    {times}\n    {states}"
 
 
+def application(group, record):
+    """Namespace and id of the application, by the tags; nothing but a label that is no tag says that a ReplicaSet is a Deployment's."""
+    namespace, name = bills.application_of(group["Tags"])
+    alone = f"replicaset/{group['Tags'].get('OwnerReferenceName')}"
+    return namespace, alone if record["application"]["id"] == alone else name
+
+
 def those_that_stay():
     """UIDs of pods that nobody has deleted."""
     stays = lambda one: "deletionTimestamp" not in one["metadata"]
@@ -215,7 +222,7 @@ def audit(program):
         verdicts[verdict] += 1
         if verdict != "exact":
             widest = max(widest, record["charge"]["most"] - record["charge"]["least"])
-        key = bills.application_of(group["Tags"])
+        key = application(group, record)
         total = sums.setdefault(key, [0, 0, 0, 0, 0])
         for place, more in enumerate([bills.bill_of(group), *(record["charge"][name] for name in ("amount", "least", "most")), 1]):
             total[place] += more
