@@ -3,7 +3,7 @@
 //! No call here changes anything: creates are dry runs, and all else is asked of a group that does not exist. Who may call is told that
 //! there is none; who may not is told that.
 
-use eci::{Action, ErrorClass, EventsQuery, ExecQuery, GroupQuery, LogQuery, StatusQuery};
+use eci::{Action, ErrorClass, EventsQuery, ExecQuery, GroupQuery, LogQuery, PriceQuery, StatusQuery};
 use provider::request::{Container, CreateContainerGroup, RestartPolicy};
 use provider::units::{MiB, MilliCpu};
 use tokio::time::timeout;
@@ -75,7 +75,7 @@ pub(super) async fn check(config: &Config) -> Vec<Finding> {
     };
     let mut found = vec![Finding::ok(CHECK, what), quota];
     found.extend(rate(config));
-    found.extend(rights(&client).await);
+    found.extend(rights(&client, config.cost.is_some()).await);
     for node in &config.nodes {
         // One by one: a call with several succeeds where one of them will do.
         for vswitch in &node.vswitch_ids {
@@ -104,7 +104,7 @@ fn rate(config: &Config) -> Option<Finding> {
 
 /// What the account must be allowed, besides ListUsage, which has answered, and CreateContainerGroup, of which dry runs tell; what it is
 /// for, and how bad it is without.
-const ACTIONS: [(Action, &str, Result); 8] = [
+const ACTIONS: [(Action, &str, Result); 9] = [
     (
         Action::DeleteContainerGroup,
         "groups that nobody deletes are paid for",
@@ -141,13 +141,21 @@ const ACTIONS: [(Action, &str, Result); 8] = [
         "files of running pods are not renewed, where pods ask for that",
         Result::Warn,
     ),
+    (
+        Action::DescribeContainerGroupPrice,
+        "pods cost what the list says, and nobody knows what they do on the spot market",
+        Result::Warn,
+    ),
 ];
 
-/// Which actions the account may not call.
-async fn rights(client: &eci::Client) -> Vec<Finding> {
+/// Which actions the account may not call. `cost` = what groups cost is recorded.
+async fn rights(client: &eci::Client, cost: bool) -> Vec<Finding> {
+    let needed = ACTIONS
+        .iter()
+        .filter(|(action, ..)| cost || *action != Action::DescribeContainerGroupPrice);
     let mut denied = Vec::new();
     let mut unknown = Vec::new();
-    for (action, without, result) in ACTIONS {
+    for &(action, without, result) in needed.clone() {
         match timeout(TIMEOUT, ask(client, action)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) if error.class() == ErrorClass::Credentials => {
@@ -173,7 +181,7 @@ async fn rights(client: &eci::Client) -> Vec<Finding> {
         ));
     }
     if denied.is_empty() {
-        let what = format!("{} actions may be called", ACTIONS.len());
+        let what = format!("{} actions may be called", needed.count());
         denied.push(Finding::ok(RIGHTS, what));
     }
     denied
@@ -208,6 +216,14 @@ async fn ask(client: &eci::Client, action: Action) -> std::result::Result<(), ec
             client.describe_events(&query).await.map(drop)
         }
         Action::DescribeMultiContainerGroupMetric => client.describe_metrics(&[id()]).await.map(drop),
+        Action::DescribeContainerGroupPrice => {
+            let query = PriceQuery {
+                cpu: MilliCpu(2_000),
+                memory: MiB(4_096),
+                ..PriceQuery::default()
+            };
+            client.describe_price(&query).await.map(drop)
+        }
         Action::DescribeContainerLog => {
             let query = LogQuery {
                 group_id: id(),

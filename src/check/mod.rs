@@ -10,6 +10,7 @@ mod budget;
 mod burst;
 mod cloud;
 mod cluster;
+mod cost;
 mod dns;
 mod network;
 mod node;
@@ -51,6 +52,7 @@ pub async fn run(args: CheckArgs) -> Report {
                     found.extend(node::check(&config, node, &connection).await);
                 }
                 found.extend(network::check(&config, &connection).await);
+                found.extend(cost::check(&config).await);
                 found.extend(budget::check(&config, &connection).await);
                 found.extend(burst::check(&config, &connection).await);
                 found.extend(webhook::check(&config).await);

@@ -49,7 +49,7 @@ pub async fn check(cluster: &Cluster, ip: &str, more: &[&str]) -> (Option<i32>, 
     if !more.contains(&"--cost-impersonate") {
         all.extend(["--cost-impersonate", crate::cost::IDENTITY]);
     }
-    all.extend(["--cost-kubeconfig", &admin]);
+    all.extend(["--cost-kubeconfig", &admin, "--cost-namespace", "virtual-node"]);
     all.extend(more);
     let said = run(env!("CARGO_BIN_EXE_virtual-node"), &all, "").await;
     let report = serde_json::from_str(&said.out).unwrap_or_else(|error| panic!("{error}: {}{}", said.out, said.err));
@@ -200,6 +200,20 @@ async fn it_finds_what_is_wrong_with_the_set_up_before_a_pod_does() {
     says(&look(&[]).await, "budget-rights", "ok", "can be read");
     let nobody = look(&["--cost-impersonate", "nobody"]).await;
     says(&nobody, "budget-rights", "warn", "virtual-node-cost");
+    // Records of cost, by the same identity, and prices.
+    says(&look(&[]).await, "cost-rights", "ok", "virtual-node");
+    says(&nobody, "cost-rights", "warn", "Role virtual-node-cost");
+    let no_prices = rights(&["DescribeContainerGroupPrice"]);
+    cluster.cloud.post("rights", no_prices).await;
+    says(
+        &look(&[]).await,
+        "eci-rights",
+        "warn",
+        "eci:DescribeContainerGroupPrice",
+    );
+    let without = look(&["--cost-records", "false"]).await;
+    says(&without, "eci-rights", "ok", "8 actions");
+    cluster.cloud.post("rights", json!({ "allow": ["*"] })).await;
     let nobody = [
         "--burst",
         "true",
