@@ -31,6 +31,7 @@ pub(super) enum Event {
     Environment(Environment),
     ExecutorAdded(ExecutorAdded),
     ExecutorRemoved(ExecutorRemoved),
+    SqlStart(SqlStart),
     JobStart(JobStart),
     StageSubmitted(StageEvent),
     StageCompleted(StageEvent),
@@ -86,6 +87,15 @@ pub(super) struct ExecutorRemoved {
     pub(super) reason: String,
 }
 
+/// An action on a DataFrame, or a statement of SQL, begins.
+#[derive(Debug, Deserialize, PartialEq)]
+pub(super) struct SqlStart {
+    #[serde(rename = "executionId")]
+    pub(super) id: u64,
+    #[serde(default)]
+    pub(super) description: String,
+}
+
 #[derive(Debug, Deserialize, PartialEq)]
 pub(super) struct JobStart {
     #[serde(rename = "Stage IDs", default)]
@@ -101,6 +111,8 @@ pub(super) struct Properties {
     pub(super) group: Option<String>,
     #[serde(rename = "spark.job.description", default)]
     pub(super) description: Option<String>,
+    #[serde(rename = "spark.sql.execution.id", default)]
+    pub(super) execution: Option<String>,
 }
 
 /// A stage is submitted, or over, when nothing is said of its job.
@@ -207,6 +219,7 @@ pub(super) fn parse(line: &[u8]) -> Result<Option<Event>, serde_json::Error> {
         "SparkListenerEnvironmentUpdate" => whole(line, Event::Environment),
         "SparkListenerExecutorAdded" => whole(line, Event::ExecutorAdded),
         "SparkListenerExecutorRemoved" => whole(line, Event::ExecutorRemoved),
+        "org.apache.spark.sql.execution.ui.SparkListenerSQLExecutionStart" => whole(line, Event::SqlStart),
         "SparkListenerJobStart" => whole(line, Event::JobStart),
         "SparkListenerStageSubmitted" => whole(line, Event::StageSubmitted),
         "SparkListenerStageCompleted" => whole(line, Event::StageCompleted),

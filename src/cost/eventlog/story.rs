@@ -6,6 +6,8 @@ use super::event::{Event, Properties, StageEvent, StageInfo, TaskEvent, TaskMetr
 
 /// Tasks that are kept; the log of an application with more counts as broken off there.
 const MOST_TASKS: usize = 4_000_000;
+/// With adaptive execution Spark names stages of SQL after its own line that submits them, which says nothing.
+const SUBMITTED_BY_SPARK: &str = "$anonfun$withThreadLocalCaptured$";
 /// Of names and reasons, so much is kept.
 const LONGEST_TEXT: usize = 200;
 
@@ -65,7 +67,7 @@ pub struct Stage {
     pub id: u32,
     /// Number of the attempt.
     pub attempt: u32,
-    /// What Spark calls it.
+    /// What Spark calls it; of its statement where that names no line of the application's.
     pub name: String,
     /// Job group of its job; empty = none.
     pub group: String,
@@ -145,6 +147,8 @@ pub(super) struct Builder {
     stages: HashMap<(u32, u32), u32>,
     /// What jobs said of the stages they may run.
     jobs: HashMap<u32, Properties>,
+    /// What actions on DataFrames and statements of SQL are called, by their number.
+    statements: HashMap<String, String>,
     /// Tasks that run, by their number.
     running: HashMap<u64, Task>,
     full: bool,
@@ -185,6 +189,9 @@ impl Builder {
                     executor.removed = Some(removed.at);
                     executor.reason = short(removed.reason);
                 }
+            }
+            Event::SqlStart(sql) => {
+                self.statements.insert(sql.id.to_string(), short(sql.description));
             }
             Event::JobStart(job) => {
                 if let Some(properties) = job.properties {
@@ -301,10 +308,14 @@ impl Builder {
         }
         let index = *self.stages.entry((info.id, info.attempt)).or_insert_with(|| {
             let properties = properties.unwrap_or_default();
+            let statement = properties
+                .execution
+                .filter(|_| info.name.starts_with(SUBMITTED_BY_SPARK));
+            let statement = statement.and_then(|id| Some(format!("SQL {id}: {}", self.statements.get(&id)?)));
             self.story.stages.push(Stage {
                 id: info.id,
                 attempt: info.attempt,
-                name: short(info.name),
+                name: short(statement.unwrap_or(info.name)),
                 group: short(properties.group.unwrap_or_default()),
                 description: short(properties.description.unwrap_or_default()),
                 ..Stage::default()

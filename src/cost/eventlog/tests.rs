@@ -187,6 +187,26 @@ async fn what_is_not_there_is_said() {
 }
 
 #[test]
+fn stages_of_sql_are_called_after_its_statement_where_spark_names_its_own_line() {
+    let submitted = |id, name| {
+        format!(
+            r#"{{"Event":"SparkListenerStageSubmitted","Stage Info":{{"Stage ID":{id},"Stage Name":"{name}"}},"Properties":{{"spark.sql.execution.id":"7"}}}}"#
+        )
+    };
+    let inner = "$anonfun$withThreadLocalCaptured$1 at CompletableFuture.java:1768";
+    let statement = r#"{"Event":"org.apache.spark.sql.execution.ui.SparkListenerSQLExecutionStart","executionId":7,"description":"text at job.py:3"}"#;
+    let log = [
+        &submitted(0, inner),
+        statement,
+        &submitted(1, inner),
+        &submitted(2, "count at job.py:9"),
+    ];
+    let story = story_of((log.join("\n") + "\n").as_bytes());
+    let names: Vec<&str> = story.stages.iter().map(|stage| stage.name.as_str()).collect();
+    assert_eq!(names, [inner, "SQL 7: text at job.py:3", "count at job.py:9"]);
+}
+
+#[test]
 fn executors_that_go_are_known_with_the_reason() {
     let line = |event: serde_json::Value| format!("{event}\n");
     let text = [
