@@ -37,7 +37,7 @@ EXPLAINED = {
     "never billed": "nothing to pay: it never got its resources, or ended in the second in which it began",
     "runs": "it and its pod are there, and nobody has deleted them",
     "no agent": "no agent ran from before it ended until it and its pod were gone",
-    "orphan": "its pod was gone before an agent saw it, and the group was deleted as nobody's",
+    "orphan": "its pod had another group, and this one was deleted as nobody's",
     "killed": "its agent ended right after it, before it could write, and the pod told nothing of it or was gone",
 }
 # Statuses in which a group says when it ended, and for how long it must say that to an agent that runs.
@@ -129,7 +129,7 @@ def is_over(group):
     return bool(group["BillingEnd"] or group["RemovalTime"])
 
 
-def why_missing(group, pods, lives, log):
+def why_missing(group, pods, lives, log, twice):
     """Which of EXPLAINED holds for a group without a record; none = it is missing."""
     if not is_over(group):
         return "runs" if group["Tags"]["UID"] in pods else None
@@ -140,7 +140,7 @@ def why_missing(group, pods, lives, log):
     removed = moment(group["RemovalTime"])
     if not lives.anybody(moment(group["BillingEnd"]), removed):
         return "no agent"
-    if f"no pod owns group={group['ContainerGroupId']} " in log:
+    if group["Tags"]["UID"] in twice and f"no pod owns group={group['ContainerGroupId']} " in log:
         return "orphan"
     return "killed" if lives.ended(removed, removed + WRITTEN) else None
 
@@ -206,10 +206,12 @@ def audit(program):
         log = file.read()
     wrong, verdicts, widest, sums = [], Counter(), 0, {}
     groups = of_agents(ledger)
+    counts = Counter(group["Tags"]["UID"] for group in groups)
+    twice = {uid for uid, count in counts.items() if count > 1}
     for group in groups:
         several = found.pop(group["ContainerGroupId"], None)
         if several is None:
-            verdict = why_missing(group, pods, lives, log)
+            verdict = why_missing(group, pods, lives, log, twice)
             if verdict is None:
                 wrong.append(described(group, "NO RECORD"))
             verdicts[verdict] += 1
