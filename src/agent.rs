@@ -24,7 +24,7 @@ use crate::kubelet::archive::{Archive, Keeper, LogKeeper};
 use crate::kubelet::figures::sampler::Sampler;
 use crate::kubelet::{self, EciLogs, Figures, LogAccess, LogBudget};
 use crate::leader::{self, LeaderSettings, Times};
-use crate::metrics::{self, Health, Metrics};
+use crate::metrics::{self, Gate, Health, Metrics};
 use crate::node::{self, Capacity, CloudConditions, CpuUsage, NodeSettings, OwnUse};
 use crate::object_store::S3Store;
 use crate::pods::store::Store;
@@ -168,6 +168,9 @@ async fn run_nodes(
     metrics: &Metrics,
     shutdown: &Shutdown,
 ) -> anyhow::Result<()> {
+    // Before anything is awaited: without gates the process would be ready.
+    let gate = |node: &NodeConfig| health.require(format!("node {} started", node.name), "starting");
+    let starting: Vec<Gate> = config.nodes.iter().map(gate).collect();
     let limits = eci_limits(config)?;
     let caps = caps(config);
     let (recorder, recording) = recorder(config, eci, metrics)
@@ -204,8 +207,8 @@ async fn run_nodes(
             Ok(())
         });
     }
-    for (index, node) in config.nodes.iter().enumerate() {
-        start_node(&mut tasks, config, node, index, &shared)
+    for ((index, node), starting) in config.nodes.iter().enumerate().zip(starting) {
+        start_node(&mut tasks, config, (index, node), starting, &shared)
             .await
             .with_context(|| format!("starting node {}", node.name))?;
     }
@@ -416,8 +419,8 @@ struct Shared {
 async fn start_node(
     tasks: &mut JoinSet<anyhow::Result<()>>,
     config: &Config,
-    node: &NodeConfig,
-    index: usize,
+    (index, node): (usize, &NodeConfig),
+    starting: Gate,
     shared: &Shared,
 ) -> anyhow::Result<()> {
     let Shared {
@@ -535,7 +538,9 @@ async fn start_node(
         shutdown.clone(),
     );
     tasks.spawn(async move {
-        tokio::join!(usage, registration, kubelet, pods);
+        // Opened when the others have begun, so that their own gates are there.
+        let started = async { starting.open() };
+        tokio::join!(usage, registration, kubelet, pods, started);
         Ok(())
     });
     Ok(())

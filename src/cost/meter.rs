@@ -50,7 +50,7 @@ pub struct Special {
     pub zone: Box<str>,
     /// Instance type; empty = by size.
     pub instance_type: Box<str>,
-    /// `economy` or `general`; empty = general.
+    /// `economy`; empty = general.
     pub compute_category: Box<str>,
     /// Image cache; empty = none is known of.
     pub image_cache: Box<str>,

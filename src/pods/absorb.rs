@@ -11,12 +11,12 @@ use provider::mapping::{Rejections, Warning, Weakened};
 use provider::sizes::Size;
 use provider::status::reasons;
 
-use crate::pods::bill;
 use crate::pods::decide::LOG_PATIENCE;
 use crate::pods::input::{
     CreateOutcome, Created, DeleteOutcome, EvictOutcome, Failure, FilesOutcome, FilesSent, FindOutcome, Outcome,
     PublishOutcome,
 };
+use crate::pods::metering;
 use crate::pods::record::{DeleteAccepted, Files, GroupState, Hold, KeptLogs, PodRecord, Release};
 use crate::pods::trouble::{Trouble, TroubleKind, What};
 
@@ -151,7 +151,7 @@ fn absorb_create(record: &mut PodRecord, outcome: CreateOutcome, now: Timestamp,
             elsewhere,
         }) => {
             record.has_group(id.clone(), attempt, now);
-            bill::bought(record, &placed, asked);
+            metering::bought(record, &placed, asked);
             if let Some(FilesSent { digest, renew_at, .. }) = files {
                 record.rare.get_or_insert_default().files = Some(Files {
                     digest: Some(digest),
@@ -180,7 +180,7 @@ fn absorb_create(record: &mut PodRecord, outcome: CreateOutcome, now: Timestamp,
         },
         CreateOutcome::Capped(wait) => What::new(TroubleKind::Cap, wait.to_string()),
         CreateOutcome::Unclear(Failure { class, .. }, sought) => {
-            bill::bought(record, &sought.placed, sought.asked);
+            metering::bought(record, &sought.placed, sought.asked);
             let resend = class == ErrorClass::UnknownOutcome;
             record.group = GroupState::Accepted {
                 attempt,

@@ -26,7 +26,6 @@ use crate::caps::{Caps, Claim};
 use crate::chain::chain;
 use crate::clock;
 use crate::cost::recorder::Recorder;
-use crate::pods::bill;
 use crate::pods::decide::Decision;
 use crate::pods::expiry;
 use crate::pods::input::{
@@ -34,6 +33,7 @@ use crate::pods::input::{
     PublishOutcome, Sought, Written,
 };
 use crate::pods::live::Source;
+use crate::pods::metering;
 use crate::pods::publish;
 use crate::pods::record::{Placed, PodRecord};
 use crate::pods::refs::RefsReader;
@@ -191,7 +191,7 @@ impl Effects {
             size: mapped.size,
             request_id,
             at: whereabouts(&mapped.request, &mapped.candidate),
-            spot: bill::spot_of(&mapped.request),
+            spot: metering::spot_of(&mapped.request),
         };
         match self.eci.create_container_group(&mapped.request).await {
             Ok(created) => CreateOutcome::Created(Created {

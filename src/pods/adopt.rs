@@ -18,10 +18,10 @@ use tokio::sync::mpsc;
 
 use crate::caps::{Caps, Stray};
 use crate::cost::recorder::Recorder;
-use crate::pods::bill;
 use crate::pods::claims;
 use crate::pods::figures::Figures;
 use crate::pods::input::Input;
+use crate::pods::metering;
 use crate::pods::record::{Desired, GroupState, Placed, PodRecord, Uid, size_of};
 use crate::pods::store::Store;
 
@@ -112,7 +112,7 @@ impl Adopter {
                         };
                         let uid = Uid::from(&*record.facts.uid);
                         if let Some(recorder) = &self.recorder {
-                            record.meter = Some(bill::meter_of_remains(recorder, &group, &record.facts, now));
+                            record.meter = Some(metering::meter_of_remains(recorder, &group, &record.facts, now));
                         }
                         if succeeded {
                             tracing::info!(pod_uid = %uid, group = %group.id, "a pod of that name is here, but the group is an earlier one's");
@@ -229,6 +229,6 @@ pub fn adopt(record: &mut PodRecord, group: &ObservedGroup, now: Timestamp) {
     };
     record.has_group(Arc::from(group.id.as_str()), attempt, now);
     record.placed = Placed::of(group);
-    bill::adopted(record, group);
+    metering::adopted(record, group);
     record.bought = group.size.map(size_of).unwrap_or_default().cpu;
 }

@@ -18,6 +18,7 @@ pub mod absorb;
 pub mod act;
 pub mod adopt;
 pub mod bill;
+mod billed;
 pub mod claims;
 pub mod cloud_state;
 pub mod conditions;
@@ -32,6 +33,7 @@ pub mod input;
 pub mod lanes;
 pub mod live;
 mod lookup;
+mod metering;
 #[cfg(test)]
 mod model;
 pub mod patience;

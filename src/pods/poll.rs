@@ -22,10 +22,10 @@ use tokio::time::{Instant, MissedTickBehavior};
 use crate::clock;
 use crate::pods::absorb;
 use crate::pods::adopt::{Adopter, Stranger};
-use crate::pods::bill;
 use crate::pods::cloud_state::CloudState;
 use crate::pods::figures::Figures;
 use crate::pods::input::Input;
+use crate::pods::metering;
 use crate::pods::patience::Patience;
 use crate::pods::record::{GroupState, PodRecord, Uid};
 use crate::pods::store::{Records, Store};
@@ -204,7 +204,7 @@ impl Poller {
             // Of a group that is being deleted it counts until when it was there.
             let ending = |record: &PodRecord| matches!(record.group, GroupState::Present { delete: Some(_), .. });
             if let Some(uid) = uid.filter(|uid| records.get(uid).is_some_and(ending)) {
-                records.update(&uid, |record| bill::alive(&mut record.meter, asked_at));
+                records.update(&uid, |record| metering::alive(&mut record.meter, asked_at));
             }
         }
         for id in asked.iter().filter(|id| !present.contains(*id)) {
@@ -331,7 +331,7 @@ impl Poller {
                 let gone = match &mut record.group {
                     GroupState::Present { missing, .. } if *seen => {
                         *missing = 0;
-                        bill::alive(&mut record.meter, began);
+                        metering::alive(&mut record.meter, began);
                         false
                     }
                     GroupState::Present { delete, missing, .. } => {

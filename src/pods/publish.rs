@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 
 use crate::cost::prices::Prices;
 use crate::pods::absorb::why_not_started;
-use crate::pods::bill;
+use crate::pods::billed;
 use crate::pods::conditions;
 use crate::pods::record::{GroupState, PodRecord, Published, failed_to_start};
 use crate::pods::trouble::QUIET_PERIOD;
@@ -217,7 +217,7 @@ pub fn prepare(record: &PodRecord, prices: Option<(&Prices, &Settings)>, now: Ti
     let mut body = status::patch(&record.facts.uid, &status);
     let running = status.phase.as_deref() == Some(Phase::Running.as_str());
     let (mut map, attempt, annotated) = annotate(record, running);
-    bill::annotate(record, prices, running, &mut map);
+    billed::annotate(record, prices, running, &mut map);
     let files = record
         .files()
         .filter(|files| !files.written && record.group_id().is_some());

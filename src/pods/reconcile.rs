@@ -36,6 +36,7 @@ use crate::pods::fresh::FreshPods;
 use crate::pods::input::{Input, Outcome};
 use crate::pods::lanes::{Kind, Lanes, Parallel};
 use crate::pods::live::LiveWatches;
+use crate::pods::metering;
 use crate::pods::publish;
 use crate::pods::record::{Files, GroupState, KeptLogs, PodRecord, Uid};
 use crate::pods::store::{Records, Store};
@@ -305,7 +306,7 @@ impl Reconciler {
             record.meter = self
                 .recorder
                 .as_ref()
-                .map(|recorder| bill::meter(recorder, pod, &record, sought, &self.settings));
+                .map(|recorder| metering::meter(recorder, pod, &record, sought, &self.settings));
             record.requested = desired::requested_cpu(pod);
             record.bought = desired::bought_cpu(pod);
             record.cost_unset = desired::cost_unset(pod);
