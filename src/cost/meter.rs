@@ -76,7 +76,7 @@ pub struct GroupMeter {
     pub id: Arc<str>,
     /// Number of the create attempt.
     pub attempt: u32,
-    /// It was known to exist, at the latest.
+    /// It was not made before: its creation by ECI, or when it was asked for.
     pub known: Timestamp,
     /// ECI's time at which billing starts.
     pub billed_from: Option<Timestamp>,
@@ -140,19 +140,19 @@ impl Meter {
         }
     }
 
-    /// Its group is known from `now` on.
-    pub fn begins(&mut self, id: Arc<str>, attempt: u32, now: Timestamp) {
+    /// Its group was not made before `made`.
+    pub fn begins(&mut self, id: Arc<str>, attempt: u32, made: Timestamp) {
         if self.group.as_ref().is_some_and(|group| group.id == id) {
             return;
         }
         self.group = Some(Box::new(GroupMeter {
             id,
             attempt,
-            known: now,
+            known: made,
             billed_from: None,
             never_billed: false,
             started: None,
-            alive: now,
+            alive: made,
             deleted: None,
             end: None,
             end_written: None,

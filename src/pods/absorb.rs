@@ -140,17 +140,24 @@ fn absorb_create(record: &mut PodRecord, outcome: CreateOutcome, now: Timestamp,
         GroupState::Absent { attempt } | GroupState::Accepted { attempt, .. } => attempt,
         _ => record.published.attempt,
     };
+    // One that was sent before, and whose answer was lost, can have made the group.
+    let first_of = |sent| match record.group {
+        GroupState::Accepted { first, .. } => first,
+        _ => sent,
+    };
     let what = match outcome {
         CreateOutcome::Created(Created {
             id,
             placed,
             asked,
+            sent,
             weakened,
             warnings,
             files,
             elsewhere,
         }) => {
-            record.has_group(id.clone(), attempt, now);
+            let first = first_of(sent);
+            record.has_group(id.clone(), attempt, first, now);
             metering::bought(record, &placed, asked);
             if let Some(FilesSent { digest, renew_at, .. }) = files {
                 record.rare.get_or_insert_default().files = Some(Files {
@@ -180,10 +187,12 @@ fn absorb_create(record: &mut PodRecord, outcome: CreateOutcome, now: Timestamp,
         },
         CreateOutcome::Capped(wait) => What::new(TroubleKind::Cap, wait.to_string()),
         CreateOutcome::Unclear(Failure { class, .. }, sought) => {
+            let first = first_of(sought.sent);
             metering::bought(record, &sought.placed, sought.asked);
             let resend = class == ErrorClass::UnknownOutcome;
             record.group = GroupState::Accepted {
                 attempt,
+                first,
                 since: now,
                 look_at: now + FIRST_LOOK,
                 resend,
@@ -228,26 +237,32 @@ fn kind_of(rejections: &Rejections) -> TroubleKind {
 
 fn absorb_find(record: &mut PodRecord, outcome: FindOutcome, now: Timestamp, jitter: f64) -> Lesson {
     let GroupState::Accepted {
-        attempt, since, resend, ..
+        attempt,
+        first,
+        since,
+        resend,
+        ..
     } = record.group
     else {
         return Lesson::Nothing;
     };
     let look_again = GroupState::Accepted {
         attempt,
+        first,
         since,
         look_at: now + NEXT_LOOK,
         resend,
     };
     match outcome {
         FindOutcome::Found(id) => {
-            record.has_group(id.clone(), attempt, now);
+            record.has_group(id.clone(), attempt, first, now);
             Lesson::Adopted { id }
         }
         FindOutcome::NotThere => {
             let resend = resend || now.duration_since(since) >= SEND_AGAIN;
             record.group = GroupState::Accepted {
                 attempt,
+                first,
                 since,
                 look_at: now + NEXT_LOOK,
                 resend,
@@ -483,5 +498,76 @@ fn absorb_publish(record: &mut PodRecord, outcome: PublishOutcome, now: Timestam
             Lesson::Nothing
         }
         PublishOutcome::Failed(failure) => hold(record, "writing the pod's status", failure, now),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use provider::sizes::Size;
+    use provider::status::PodFacts;
+
+    use super::*;
+    use crate::cost::application::Role;
+    use crate::cost::meter::Meter;
+    use crate::pods::input::Sought;
+    use crate::pods::record::Desired;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).expect("a time")
+    }
+
+    fn created(sent: i64) -> CreateOutcome {
+        CreateOutcome::Created(Created {
+            id: Arc::from("eci-1"),
+            placed: Box::default(),
+            asked: Size::default(),
+            sent: at(sent),
+            weakened: Vec::new(),
+            warnings: Vec::new(),
+            files: None,
+            elsewhere: None,
+        })
+    }
+
+    fn lost(sent: i64) -> CreateOutcome {
+        let failure = Failure {
+            class: ErrorClass::UnknownOutcome,
+            reason: "",
+            message: String::new(),
+        };
+        let sought = Sought {
+            sent: at(sent),
+            ..Sought::default()
+        };
+        CreateOutcome::Unclear(failure, Box::new(sought))
+    }
+
+    #[test]
+    fn a_group_may_be_as_old_as_the_first_create_that_can_have_made_it() {
+        let waiting = || {
+            let absent = GroupState::Absent { attempt: 0 };
+            let mut record = PodRecord::new(PodFacts::default(), Desired::default(), absent, at(0));
+            record.meter = Some(Box::new(Meter::new(Arc::default(), Role::Pod, None)));
+            record
+        };
+        let made = |record: &PodRecord| {
+            let group = record.meter.as_ref()?.group.as_ref()?;
+            Some(group.known.as_second())
+        };
+        let mut late = waiting();
+        absorb(&mut late, Outcome::Created(created(10)), at(25), 0.0);
+        assert_eq!(made(&late), Some(10), "its answer came late");
+
+        let resent = FindOutcome::Resent(created(40));
+        let there = FindOutcome::Found(Arc::from("eci-1"));
+        for outcome in [resent, there] {
+            let mut record = waiting();
+            absorb(&mut record, Outcome::Created(lost(10)), at(25), 0.0);
+            absorb(&mut record, Outcome::Found(FindOutcome::NotThere), at(30), 0.0);
+            absorb(&mut record, Outcome::Found(outcome), at(41), 0.0);
+            assert_eq!(made(&record), Some(10), "the lost one may have made it");
+        }
     }
 }

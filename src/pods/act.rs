@@ -193,11 +193,13 @@ impl Effects {
             at: whereabouts(&mapped.request, &mapped.candidate),
             spot: metering::spot_of(&mapped.request),
         };
+        let sent = clock::now();
         match self.eci.create_container_group(&mapped.request).await {
             Ok(created) => CreateOutcome::Created(Created {
                 id: Arc::from(created.id),
                 placed: Box::new(placed(created.request_id.into())),
                 asked,
+                sent,
                 weakened: mapped.weakened,
                 warnings,
                 files,
@@ -213,7 +215,7 @@ impl Effects {
                 }
                 if matches!(failure.class, ErrorClass::UnknownOutcome | ErrorClass::AlreadyAccepted) {
                     let placed = placed(Box::default());
-                    return CreateOutcome::Unclear(failure, Box::new(Sought { placed, asked }));
+                    return CreateOutcome::Unclear(failure, Box::new(Sought { placed, asked, sent }));
                 }
                 CreateOutcome::Cloud(failure)
             }

@@ -216,7 +216,7 @@ fn remains(group: &ObservedGroup, now: Timestamp) -> Option<PodRecord> {
         ..Desired::default()
     };
     let mut record = PodRecord::new(facts, desired, GroupState::Unknown, now);
-    record.has_group(Arc::from(group.id.as_str()), 0, now);
+    record.has_group(Arc::from(group.id.as_str()), 0, group.created.unwrap_or(now), now);
     record.bought = group.size.map(size_of).unwrap_or_default().cpu;
     Some(record)
 }
@@ -227,7 +227,7 @@ pub fn adopt(record: &mut PodRecord, group: &ObservedGroup, now: Timestamp) {
         GroupState::Absent { attempt } | GroupState::Accepted { attempt, .. } => attempt,
         _ => record.published.attempt,
     };
-    record.has_group(Arc::from(group.id.as_str()), attempt, now);
+    record.has_group(Arc::from(group.id.as_str()), attempt, group.created.unwrap_or(now), now);
     record.placed = Placed::of(group);
     metering::adopted(record, group);
     record.bought = group.size.map(size_of).unwrap_or_default().cpu;

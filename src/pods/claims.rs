@@ -88,6 +88,7 @@ mod tests {
         let now = Timestamp::UNIX_EPOCH;
         let accepted = GroupState::Accepted {
             attempt: 0,
+            first: now,
             since: now,
             look_at: now,
             resend: true,

@@ -119,6 +119,8 @@ pub struct Sought {
     pub placed: Placed,
     /// What was asked for, before rounding.
     pub asked: Size,
+    /// Right before it was sent.
+    pub sent: Timestamp,
 }
 
 /// A group just made.
@@ -130,6 +132,8 @@ pub struct Created {
     pub placed: Box<Placed>,
     /// What was asked for, before rounding: milli-vCPU and MiB.
     pub asked: Size,
+    /// Right before it was asked for.
+    pub sent: Timestamp,
     /// Fields that are weaker here than the pod asks.
     pub weakened: Vec<Weakened>,
     /// Values beyond ECI's documented limits, and parts of the pod without effect.

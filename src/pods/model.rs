@@ -360,6 +360,7 @@ impl World {
                     id: Self::id(attempt),
                     placed: Box::default(),
                     asked: Size::default(),
+                    sent: self.now,
                     weakened: Vec::new(),
                     warnings: Vec::new(),
                     files: self.record.renews_files().then(|| files("0")),

@@ -204,6 +204,8 @@ pub enum GroupState {
     Accepted {
         /// Its attempt.
         attempt: u32,
+        /// When it was sent first: the group can have been made from then on.
+        first: Timestamp,
         /// When it was sent last.
         since: Timestamp,
         /// When the tag is looked for next.
@@ -317,10 +319,10 @@ impl PodRecord {
         }
     }
 
-    /// Its group is known from here on: a new one, of which nothing was seen yet.
-    pub fn has_group(&mut self, id: Arc<str>, attempt: u32, now: Timestamp) {
+    /// Its group is known from here on: a new one, of which nothing was seen yet, and which was not made before `made`.
+    pub fn has_group(&mut self, id: Arc<str>, attempt: u32, made: Timestamp, now: Timestamp) {
         if let Some(meter) = &mut self.meter {
-            meter.begins(id.clone(), attempt, now);
+            meter.begins(id.clone(), attempt, made);
         }
         self.group = GroupState::Present {
             id,

@@ -96,7 +96,7 @@ mod tests {
         };
         let now = Timestamp::UNIX_EPOCH;
         let mut record = PodRecord::new(facts, Desired::default(), GroupState::Absent { attempt: 0 }, now);
-        record.has_group(Arc::from("eci-1"), 0, now);
+        record.has_group(Arc::from("eci-1"), 0, now, now);
         let group = ObservedGroup {
             id: "eci-1".to_owned(),
             name: String::new(),
