@@ -171,4 +171,7 @@ make_network() {
 	done
 	inside ip link set "$BRIDGE" up
 	inside sysctl -q -w net.ipv4.ip_forward=1
+	# podman's bridge has the lowest address of its containers': it changes as they come and go, and those that stay would
+	# send to the old one for up to half a minute. They are told.
+	inside sysctl -q -w net.ipv4.conf.all.arp_notify=1
 }

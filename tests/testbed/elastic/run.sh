@@ -102,7 +102,6 @@ allocated() {
 	wait_until 300 'three executors to run and others to wait' pending 2 || die 'no executor waits for stock'
 	wait_until 120 'three executors to run' running 3 || die "$(number_of Running) executors run, not 3"
 	wait_until 300 'the first wave' said waves 'waves: first wave over' || die 'the first wave does not end'
-	# Spark's client was seen to wait for half a minute for connections to the API server, after executors had ended.
 	wait_until 180 'all executors to go' no_executors || die "executors stay though there is nothing to do: $(kubectl get pods)"
 	wait_until 30 'the executors to cost nothing' only_driver_costs || die 'something costs though only the driver is there'
 	echo >"$WORK/go"
