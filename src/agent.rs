@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use crate::budget::{self, Budgets};
 use crate::burst::{self, BurstConnections, BurstSettings};
 use crate::caps::{self, Cap, Caps};
-use crate::config::{BurstConfig, Config, EciLimits, NodeConfig, ServiceVips, Unenforceable};
+use crate::config::{BurstConfig, Config, CostConfig, EciLimits, NodeConfig, ServiceVips, Unenforceable};
 use crate::cost::prices::Prices;
 use crate::cost::recorder::{self, Recorder, RecorderSettings};
 use crate::kubelet::archive::{Archive, Keeper, LogKeeper};
@@ -114,6 +114,15 @@ pub(crate) async fn burst_client(config: &Config, burst: &BurstConfig) -> anyhow
     let kubeconfig = burst.kubeconfig.as_deref().or(config.kubeconfig.as_deref());
     let connection = kube_client::config(kubeconfig).await?;
     kube_client::client_as(&connection, burst.impersonate.as_deref())
+}
+
+/// A client by the identity that keeps records of cost: a node may write no ConfigMap, and read no Namespace.
+///
+/// # Errors
+/// The kubeconfig cannot be used.
+pub(crate) async fn cost_client(config: &Config, cost: &CostConfig) -> anyhow::Result<kube::Client> {
+    let kubeconfig = cost.kubeconfig.as_deref().or(config.kubeconfig.as_deref());
+    kube_client::client_as(&kube_client::config(kubeconfig).await?, cost.impersonate.as_deref())
 }
 
 /// Looks after the kubelet APIs' certificates, whether this replica leads or not.
@@ -253,9 +262,7 @@ async fn recorder(
     let Some(cost) = &config.cost else {
         return Ok(None);
     };
-    // By this process's own identity: a node may write no ConfigMap.
-    let kubeconfig = cost.kubeconfig.as_deref().or(config.kubeconfig.as_deref());
-    let kube = kube_client::client_as(&kube_client::config(kubeconfig).await?, cost.impersonate.as_deref())?;
+    let kube = cost_client(config, cost).await?;
     let nodes = config.nodes.iter().map(|node| node.name.as_str());
     let settings = RecorderSettings {
         namespace: leader::namespace_of(cost.namespace.as_deref()),

@@ -4,12 +4,12 @@ use k8s_openapi::api::authorization::v1::ResourceAttributes;
 
 use super::Finding;
 use super::rights::missing;
-use crate::config::{Config, CostConfig};
-use crate::kube_client;
+use crate::agent;
+use crate::config::Config;
 
 const CHECK: &str = "budget-rights";
 
-pub(super) async fn check(config: &Config, connection: &kube::Config) -> Vec<Finding> {
+pub(super) async fn check(config: &Config) -> Vec<Finding> {
     // With burst its identity reads them, and its rights are a check of their own.
     let Some(cost) = config.cost.as_ref().filter(|_| config.burst.is_none()) else {
         return Vec::new();
@@ -19,19 +19,11 @@ pub(super) async fn check(config: &Config, connection: &kube::Config) -> Vec<Fin
         resource: Some("namespaces".to_owned()),
         ..ResourceAttributes::default()
     });
-    let found = match client(cost, connection).await {
+    let found = match agent::cost_client(config, cost).await {
         Ok(client) => judge(missing(&client, wanted).await, config.budgets.hold()),
         Err(error) => Finding::fail(CHECK, format!("{error:#}"), "see --cost-kubeconfig"),
     };
     vec![found]
-}
-
-async fn client(cost: &CostConfig, connection: &kube::Config) -> anyhow::Result<kube::Client> {
-    let connection = match &cost.kubeconfig {
-        None => connection.clone(),
-        Some(path) => kube_client::config(Some(path)).await?,
-    };
-    kube_client::client_as(&connection, cost.impersonate.as_deref())
 }
 
 /// `hold` = pods wait until they can be read.

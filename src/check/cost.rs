@@ -5,7 +5,7 @@ use k8s_openapi::api::authorization::v1::ResourceAttributes;
 use super::rights::{judge, missing};
 use super::{Finding, Result};
 use crate::config::Config;
-use crate::{kube_client, leader};
+use crate::{agent, leader};
 
 const RIGHTS: &str = "cost-rights";
 
@@ -16,12 +16,7 @@ pub(super) async fn check(config: &Config) -> Vec<Finding> {
     let Some(cost) = &config.cost else {
         return Vec::new();
     };
-    let kubeconfig = cost.kubeconfig.as_deref().or(config.kubeconfig.as_deref());
-    let client = match kube_client::config(kubeconfig).await {
-        Ok(connection) => kube_client::client_as(&connection, cost.impersonate.as_deref()),
-        Err(error) => Err(error),
-    };
-    let client = match client {
+    let client = match agent::cost_client(config, cost).await {
         Ok(client) => client,
         Err(error) => return vec![Finding::fail(RIGHTS, format!("{error:#}"), "see --cost-kubeconfig")],
     };

@@ -53,7 +53,7 @@ pub async fn run(args: CheckArgs) -> Report {
                 }
                 found.extend(network::check(&config, &connection).await);
                 found.extend(cost::check(&config).await);
-                found.extend(budget::check(&config, &connection).await);
+                found.extend(budget::check(&config).await);
                 found.extend(burst::check(&config, &connection).await);
                 found.extend(webhook::check(&config).await);
             }

@@ -13,9 +13,9 @@ use virtual_node::caps::Cap;
 
 use crate::chance;
 use crate::harness::{Deviations, Sim, pod};
+use crate::matrix::faults::some;
 use crate::matrix::world::{World, ending};
 use crate::support::until::until;
-use crate::wires;
 
 const REASON: &str = "NamespaceCapReached";
 
@@ -204,20 +204,10 @@ async fn killed(seed: u64, kills: u32, count: u32) {
     .await;
     world.sim.api.put("namespaces", "other", Some(json!({})));
     let faults = world.sim.cloud.app().faults();
-    let some = |per_mille: u16, plan: Plan| Plan {
-        times: Plan::ALWAYS,
-        per_mille,
-        ..plan
-    };
     faults.add(some(100, Plan::disconnect("CreateContainerGroup", 1, When::After)));
     faults.add(some(50, Plan::disconnect("CreateContainerGroup", 1, When::Before)));
     faults.add(some(50, Plan::error("CreateContainerGroup", 1, "Throttling.User", 400)));
     faults.add(some(100, Plan::disconnect("DeleteContainerGroup", 1, When::After)));
-    world.let_agents_die(|world| {
-        let when = [wires::When::Before, wires::When::After][world.some(0, 1) as usize];
-        (world.some(5, 60), when)
-    });
-    world.restart_agent().await;
     let users = async {
         for n in 0..count {
             let name = format!("p-{n}");
@@ -233,16 +223,8 @@ async fn killed(seed: u64, kills: u32, count: u32) {
                 world.delete(&name, [0, 30][world.some(0, 1) as usize]);
             }
         }
-        while world.starts() <= kills {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
     };
-    tokio::select! {
-        () = users => {}
-        () = world.keep_agent() => unreachable!("it keeps it for ever"),
-    }
-    faults.clear();
-    world.mend_agent().await;
+    world.while_agents_die(kills, users).await;
     let left = || {
         let pods = world.sim.api.pods().into_iter();
         pods.filter(|pod| !matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed")))

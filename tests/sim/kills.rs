@@ -1,15 +1,13 @@
 //! The agent killed again and again while hundreds of pods come and go and the cloud loses answers.
 
-use std::time::Duration;
-
 use mock_eci::faults::{Plan, When};
 use serde_json::Value;
 
 use crate::chance;
 use crate::harness::{Deviations, pod, pod_with_token};
+use crate::matrix::faults::{any, some};
 use crate::matrix::invariants;
 use crate::matrix::world::{World, ending, with_variable};
-use crate::wires;
 
 /// What is to become of a pod.
 #[derive(Clone, Copy, Debug)]
@@ -42,23 +40,12 @@ async fn kills(seed: u64, kills: u32, pods: u32) {
     })
     .await;
     let faults = world.sim.cloud.app().faults();
-    let some = |per_mille: u16, plan: Plan| Plan {
-        times: Plan::ALWAYS,
-        per_mille,
-        ..plan
-    };
-    let any = |plan: Plan| Plan { action: None, ..plan };
     faults.add(some(100, Plan::disconnect("CreateContainerGroup", 1, When::After)));
     faults.add(some(30, Plan::timeout("CreateContainerGroup", 1, When::After)));
     faults.add(some(50, Plan::disconnect("CreateContainerGroup", 1, When::Before)));
     faults.add(some(100, Plan::disconnect("DeleteContainerGroup", 1, When::After)));
-    faults.add(some(50, any(Plan::error("", 1, "Throttling.User", 400))));
-    faults.add(some(50, any(Plan::error("", 1, "InternalError", 500))));
-    world.let_agents_die(|world| {
-        let when = [wires::When::Before, wires::When::After][world.some(0, 1) as usize];
-        (world.some(5, 60), when)
-    });
-    world.restart_agent().await;
+    faults.add(any(50, Plan::error("", 1, "Throttling.User", 400)));
+    faults.add(any(50, Plan::error("", 1, "InternalError", 500)));
 
     let users = async {
         let mut fates = Vec::new();
@@ -85,17 +72,9 @@ async fn kills(seed: u64, kills: u32, pods: u32) {
                 world.delete(name, *grace);
             }
         }
-        while world.starts() <= kills {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
         fates
     };
-    let fates = tokio::select! {
-        fates = users => fates,
-        () = world.keep_agent() => unreachable!("it keeps it for ever"),
-    };
-    faults.clear();
-    world.mend_agent().await;
+    let fates = world.while_agents_die(kills, users).await;
 
     for (name, fate) in &fates {
         match fate {

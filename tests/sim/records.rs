@@ -15,9 +15,9 @@ use virtual_node::cost::record::CostRecord;
 
 use crate::chance;
 use crate::harness::{Deviations, Sim, pod};
+use crate::matrix::faults::some;
 use crate::matrix::world::{World, with_variable};
 use crate::support::until::{until, until_every};
-use crate::wires;
 
 /// With records.
 fn recorded() -> Deviations {
@@ -186,18 +186,8 @@ async fn deaths(seed: u64, deaths: u32, pods: u32) {
     })
     .await;
     let faults = world.sim.cloud.app().faults();
-    let some = |per_mille: u16, plan: Plan| Plan {
-        times: Plan::ALWAYS,
-        per_mille,
-        ..plan
-    };
     faults.add(some(100, Plan::disconnect("CreateContainerGroup", 1, When::After)));
     faults.add(some(100, Plan::disconnect("DeleteContainerGroup", 1, When::After)));
-    world.let_agents_die(|world| {
-        let when = [wires::When::Before, wires::When::After][world.some(0, 1) as usize];
-        (world.some(5, 60), when)
-    });
-    world.restart_agent().await;
     let users = async {
         let mut fates = Vec::new();
         for n in 0..pods {
@@ -230,17 +220,9 @@ async fn deaths(seed: u64, deaths: u32, pods: u32) {
                 world.delete(name, *grace);
             }
         }
-        while world.starts() <= deaths {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
         fates
     };
-    let fates = tokio::select! {
-        fates = users => fates,
-        () = world.keep_agent() => unreachable!("it keeps it for ever"),
-    };
-    faults.clear();
-    world.mend_agent().await;
+    let fates = world.while_agents_die(deaths, users).await;
     world.end().await;
 
     let kept = records(&world.sim).await;

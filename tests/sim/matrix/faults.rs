@@ -52,13 +52,20 @@ faults! {
 
 const CREATE: &str = "CreateContainerGroup";
 
-/// How many in a thousand calls of any kind fail while a cloud is bad.
-fn any(per_mille: u16, plan: Plan) -> Plan {
+/// How many in a thousand calls fail while a cloud is bad.
+pub fn some(per_mille: u16, plan: Plan) -> Plan {
     Plan {
-        action: None,
         times: Plan::ALWAYS,
         per_mille,
         ..plan
+    }
+}
+
+/// The same, of calls of any kind.
+pub fn any(per_mille: u16, plan: Plan) -> Plan {
+    Plan {
+        action: None,
+        ..some(per_mille, plan)
     }
 }
 

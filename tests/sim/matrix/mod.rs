@@ -8,7 +8,7 @@
 //! make matrix SEEDS=50
 //! ```
 
-mod faults;
+pub mod faults;
 pub mod invariants;
 mod scenarios;
 pub mod world;

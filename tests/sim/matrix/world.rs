@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{self, Agent, Deviations, Sim};
 use crate::support::until::until_every;
-use crate::wires::Death;
+use crate::wires::{Death, When};
 
 /// How often a condition is looked at, by the simulation's clock.
 const PERIOD: Duration = Duration::from_millis(100);
@@ -114,6 +114,30 @@ impl World {
                 self.start_agent();
             }
         }
+    }
+
+    /// Has agents die, at one request after the other, before or after it takes effect, and a bad cloud, until `users` are done
+    /// and so many have died. Both are well in the end.
+    pub async fn while_agents_die<T>(&self, deaths: u32, users: impl Future<Output = T>) -> T {
+        self.let_agents_die(|world| {
+            let when = [When::Before, When::After][world.some(0, 1) as usize];
+            (world.some(5, 60), when)
+        });
+        self.restart_agent().await;
+        let all = async {
+            let done = users.await;
+            while self.starts() <= deaths {
+                tokio::time::sleep(PERIOD).await;
+            }
+            done
+        };
+        let done = tokio::select! {
+            done = all => done,
+            () = self.keep_agent() => unreachable!("it keeps it for ever"),
+        };
+        self.sim.cloud.app().faults().clear();
+        self.mend_agent().await;
+        done
     }
 
     /// Makes sure that the agent lives, and goes on to live.
