@@ -17,10 +17,13 @@ use crate::cost::application::{Application, Role};
 use crate::cost::prices::Product;
 use crate::cost::record::{Doubt, Exit};
 
-/// How long the removal of a pod's object waits for its record to be kept.
+/// How long the removal of a pod's object, or the deletion of a group that nothing else tells of, waits for its record to be kept.
 pub const PATIENCE: Duration = Duration::from_secs(3);
 /// How far the agent's clock may be from the cloud's.
 const SKEW: SignedDuration = SignedDuration::from_secs(1);
+/// A group that is deleted now is gone then, unless its containers are given longer: their grace, if nobody says how much, and as much
+/// again for the delete to be sent.
+const GONE_WITHIN: SignedDuration = SignedDuration::from_secs(60);
 
 /// What is known of a pod's group for its bill.
 #[derive(Clone, Debug)]
@@ -119,10 +122,34 @@ pub enum Kept {
     /// Its end is not known.
     #[default]
     Open,
+    /// A record that foresees its end was handed over; the deletion of the group waits for it until then.
+    Foreseeing(Timestamp),
+    /// That record is kept, or cannot be kept at present: the one of its end is still to come.
+    Foreseen,
     /// It was handed over; the removal of the pod's object waits for it until then.
     Asked(Timestamp),
     /// It is kept, or cannot be kept at present, or there is nothing to keep: nobody waits.
     Settled,
+}
+
+impl Kept {
+    /// Whether the record of the group's end was handed over, or there is none to come.
+    pub fn is_told(self) -> bool {
+        matches!(self, Self::Asked(_) | Self::Settled)
+    }
+
+    /// Whether a record has foreseen its end.
+    pub fn is_foreseen(self) -> bool {
+        matches!(self, Self::Foreseeing(_) | Self::Foreseen)
+    }
+
+    /// Until when something waits for a record.
+    pub fn awaited(self) -> Option<Timestamp> {
+        match self {
+            Self::Foreseeing(until) | Self::Asked(until) => Some(until),
+            Self::Open | Self::Foreseen | Self::Settled => None,
+        }
+    }
 }
 
 impl Meter {
@@ -273,15 +300,36 @@ impl GroupMeter {
                 bounds.likely_at(from + at.duration_since(from) / 2)
             }
         };
+        self.billed(seen, doubts)
+    }
+
+    /// The same, if the group is deleted now, is gone by `deadline` or soon, and no agent sees that.
+    pub fn foreseen(&self, now: Timestamp, deadline: Option<Timestamp>) -> Option<(Usage, Vec<Doubt>)> {
+        if self.never_billed {
+            return None;
+        }
+        let earliest = (self.alive - SKEW).min(now);
+        let end = match self.end {
+            Some(End::Told(at)) => Moment::at(at),
+            Some(End::Seen(at) | End::Gone(at)) => Moment::between(earliest, at + SKEW).likely_at(at),
+            None => {
+                let latest = deadline.unwrap_or(now).max(now) + GONE_WITHIN;
+                Moment::between(earliest, latest).likely_at(now)
+            }
+        };
+        self.billed(end, vec![Doubt::EndForeseen])
+    }
+
+    fn billed(&self, end: Moment, mut doubts: Vec<Doubt>) -> Option<(Usage, Vec<Doubt>)> {
         let start = match (self.billed_from, self.started) {
             (Some(at), _) => Moment::at(at),
             (None, started) => {
                 doubts.push(Doubt::StartNotSeen);
-                let latest = started.unwrap_or_else(|| seen.latest());
+                let latest = started.unwrap_or_else(|| end.latest());
                 Moment::between((self.known - SKEW).min(latest), latest)
             }
         };
-        let end = seen.not_before(start.earliest());
+        let end = end.not_before(start.earliest());
         let usage = Usage { start, end };
         (!usage.is_nothing()).then_some((usage, doubts))
     }
@@ -503,6 +551,28 @@ mod tests {
         meter.gone(at(131));
         let (usage, _) = usage(&meter).expect("billed");
         assert_eq!((usage.end.earliest(), usage.end.latest()), (at(127), at(132)));
+    }
+
+    #[test]
+    fn an_end_is_foreseen_from_the_last_look_to_when_its_containers_must_be_gone() {
+        let mut meter = meter();
+        meter.see(&seen(GroupStatus::Running, Some(103), runs()), &facts(), at(111));
+        let foreseen =
+            |meter: &Meter, deadline| meter.group.as_ref().and_then(|group| group.foreseen(at(130), deadline));
+        for (deadline, latest) in [(None, 190), (Some(at(120)), 190), (Some(at(430)), 490)] {
+            let (usage, doubts) = foreseen(&meter, deadline).expect("billed");
+            assert_eq!(doubts, [Doubt::EndForeseen]);
+            assert_eq!(usage.start, Moment::at(at(103)));
+            assert_eq!(
+                (usage.end.earliest(), usage.end.likely(), usage.end.latest()),
+                (at(110), at(130), at(latest))
+            );
+        }
+        meter.see(&seen(GroupStatus::Terminating, None, waits()), &facts(), at(140));
+        assert!(foreseen(&meter, None).is_some(), "it was billed before");
+        let mut meter = self::meter();
+        meter.see(&seen(GroupStatus::Terminating, None, waits()), &facts(), at(102));
+        assert_eq!(foreseen(&meter, None), None, "it never was");
     }
 
     #[test]

@@ -148,6 +148,8 @@ pub enum Doubt {
     DeletedWhileRunning,
     /// It was gone before anybody saw how it ended.
     EndNotSeen,
+    /// The record was made right before the group was deleted, and no agent has told of its end since.
+    EndForeseen,
     /// It was not seen to begin to be billed.
     StartNotSeen,
     /// A spot price of an hour in which no agent asked for it.
@@ -162,6 +164,7 @@ impl Doubt {
         match self {
             Self::DeletedWhileRunning => "deleted while it ran: ECI does not say when such a group ended",
             Self::EndNotSeen => "gone before the agent saw how it ended",
+            Self::EndForeseen => "told right before it was deleted, and no agent has told of its end since",
             Self::StartNotSeen => "the agent did not see when billing began",
             Self::SpotPriceNotAsked => "spot prices of hours in which no agent asked for them",
             Self::PriceNotKnown => "no price is known for its size or instance type",
@@ -209,11 +212,24 @@ impl CostRecord {
         Some(NanoMoney(self.charge.amount.0 - used))
     }
 
-    /// Which of two records of one group to believe: the one that leaves less open, and of equals the later one.
+    /// Whether it was made before its group was deleted, so that another is to come.
+    pub fn is_foreseen(&self) -> bool {
+        self.doubts.contains(&Doubt::EndForeseen)
+    }
+
+    /// Which of two records of one group to believe: one of its end before one that foresees it; of its end the one that leaves
+    /// less open; of those that foresee it the one that is good for longer, as the group was still there after the other; and
+    /// of equals the later one.
     #[must_use]
     pub fn better_of(self, later: Self) -> Self {
+        let foreseen = |record: &Self| record.is_foreseen().then(|| record.billed.end.latest());
         let open = |record: &Self| record.charge.most - record.charge.least;
-        if open(&self) < open(&later) { self } else { later }
+        let self_is_better = match (foreseen(&self), foreseen(&later)) {
+            (None, None) => open(&self) < open(&later),
+            (Some(until), Some(later)) => until > later,
+            (one, _) => one.is_none(),
+        };
+        if self_is_better { self } else { later }
     }
 }
 
@@ -232,7 +248,7 @@ pub struct Split {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use provider::billing::Rate;
+    use provider::billing::{Moment, Rate};
 
     use super::*;
 
@@ -330,5 +346,18 @@ pub(crate) mod tests {
         guess.charge.most += NanoMoney(1);
         assert_eq!(exact.clone().better_of(guess.clone()), exact);
         assert_eq!(guess.clone().better_of(exact.clone()), exact);
+    }
+
+    #[test]
+    fn what_was_foreseen_is_believed_until_the_end_is_told() {
+        let (mut told, mut foreseen) = (record("eci-1"), record("eci-1"));
+        told.charge.most += NanoMoney(1_000_000);
+        foreseen.doubts = vec![Doubt::EndForeseen];
+        assert_eq!(foreseen.clone().better_of(told.clone()), told);
+        assert_eq!(told.clone().better_of(foreseen.clone()), told);
+        let mut again = foreseen.clone();
+        again.billed.end = Moment::at(again.billed.end.latest() + jiff::SignedDuration::from_secs(60));
+        assert_eq!(foreseen.clone().better_of(again.clone()), again, "it was still there");
+        assert_eq!(again.clone().better_of(foreseen), again);
     }
 }

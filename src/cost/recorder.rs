@@ -164,16 +164,25 @@ impl Recorder {
         let _ = self.shared.budgets.set(budgets);
     }
 
-    /// Shows all that is kept to `take`, some of it perhaps twice.
+    /// Shows all that is kept to `take`, some of it perhaps twice; what was only foreseen comes last.
     ///
     /// # Errors
     /// The API server cannot be asked, or refuses.
     pub async fn read_back(&self, mut take: impl FnMut(CostRecord)) -> Result<(), kube::Error> {
         let Shared { kube, namespace, .. } = &*self.shared;
+        let mut foreseen = Vec::new();
         reader::visit(kube, namespace, |stored| {
-            chunks::contents(stored).records.into_iter().for_each(&mut take);
+            for record in chunks::contents(stored).records {
+                if record.is_foreseen() {
+                    foreseen.push(record);
+                } else {
+                    take(record);
+                }
+            }
         })
-        .await
+        .await?;
+        foreseen.into_iter().for_each(take);
+        Ok(())
     }
 
     /// Keeps `record` and tells `told` when that is done, or when it cannot be done at present.
@@ -181,6 +190,15 @@ impl Recorder {
         if let Some(budgets) = self.shared.budgets.get() {
             budgets.ended(&record);
         }
+        self.queue(record, told);
+    }
+
+    /// Keeps a record that foresees the end of its group, until one of its end is kept; nobody counts it before.
+    pub fn foresee(&self, record: CostRecord, told: Told) {
+        self.queue(record, told);
+    }
+
+    fn queue(&self, record: CostRecord, told: Told) {
         let told: Told = if self.shared.away.load(Ordering::Relaxed) {
             told(false);
             Box::new(drop)

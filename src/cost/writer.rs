@@ -58,8 +58,8 @@ struct Open {
     /// Version that was read or written last; none = it is not there yet.
     version: Option<String>,
     chunk: Chunk,
-    /// Groups in it, by [`hash`].
-    groups: HashSet<u64>,
+    /// What is in it, by [`key`].
+    keys: HashSet<u64>,
 }
 
 impl Open {
@@ -72,7 +72,7 @@ impl Open {
             ),
             version: None,
             chunk: Chunk::default(),
-            groups: HashSet::new(),
+            keys: HashSet::new(),
         }
     }
 }
@@ -113,7 +113,7 @@ pub(super) struct Writer {
     /// None = it is to be read first.
     open: Option<Open>,
     written: Vec<Written>,
-    /// Groups of which earlier agents told, by [`hash`].
+    /// What earlier agents told, by [`key`].
     remembered: HashSet<u64>,
     began: Instant,
     trimmed: Option<Instant>,
@@ -209,13 +209,13 @@ impl Writer {
         let mut taken = Vec::new();
         let mut news = false;
         for item in &self.waiting {
-            let group = hash(&item.record.group);
-            taken.push(group);
-            if open.groups.contains(&group) || self.remembered.contains(&group) {
+            let key = key(&item.record);
+            taken.push(key);
+            if open.keys.contains(&key) || self.remembered.contains(&key) {
                 continue;
             }
             open.chunk.add(&item.record, now)?;
-            open.groups.insert(group);
+            open.keys.insert(key);
             news = true;
             // Looked at now and then: packing is what takes time.
             if taken.len().is_multiple_of(64) && Chunk::is_full(&open.chunk.bytes()) {
@@ -283,26 +283,24 @@ impl Writer {
                 .and_then(|labels| labels.get(WRITER))
                 .is_some_and(|w| w == writer);
             let is_open = own && stored.immutable != Some(true) && !Chunk::is_full(chunks::bytes_of(stored));
-            let groups = || {
-                chunks::contents(stored)
-                    .records
-                    .into_iter()
-                    .map(|record| hash(&record.group))
+            let keys = || {
+                let records = chunks::contents(stored).records;
+                records.into_iter().map(|record| key(&record))
             };
             if is_open && newest.as_ref().is_none_or(|known| known.name < name) {
                 if let Some(older) = newest.take() {
-                    remembered.extend(older.groups);
+                    remembered.extend(older.keys);
                 }
                 newest = Some(Open {
                     name,
                     version: stored.metadata.resource_version.clone(),
                     chunk: Chunk::reopen(stored),
-                    groups: groups().collect(),
+                    keys: keys().collect(),
                 });
                 return;
             }
             if remembers {
-                remembered.extend(groups());
+                remembered.extend(keys());
             }
             written.push(Written {
                 name,
@@ -341,9 +339,11 @@ impl Writer {
     }
 }
 
-fn hash(group: &str) -> u64 {
+/// What is written once: a group, and apart from that each end that was foreseen of it.
+fn key(record: &CostRecord) -> u64 {
+    let foreseen = record.is_foreseen().then(|| record.billed.end.latest().as_second());
     let mut hasher = DefaultHasher::new();
-    group.hash(&mut hasher);
+    (&record.group, foreseen).hash(&mut hasher);
     hasher.finish()
 }
 
@@ -358,6 +358,7 @@ mod tests {
 
     use super::*;
     use crate::cost::prices::Prices;
+    use crate::cost::record::Doubt;
     use crate::cost::record::tests::record;
     use crate::cost::recorder::Recorder;
     use crate::scripted_api::{Answer, scripted};
@@ -481,6 +482,28 @@ mod tests {
         assert!(keep(&recorder, "eci-new").await);
         assert_eq!(bed.api.lock().expect("whole").objects.len(), 1);
         assert_eq!(bed.kept().await.len(), 201);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_foreseen_does_not_stand_in_the_way_of_what_was_seen() {
+        let bed = Bed::new();
+        let recorder = bed.recorder(1 << 30);
+        let mut foreseen = record("eci-1");
+        foreseen.doubts = vec![Doubt::EndForeseen];
+        for _ in 0..2 {
+            let (told, tells) = tokio::sync::oneshot::channel();
+            recorder.foresee(
+                foreseen.clone(),
+                Box::new(move |kept| told.send(kept).unwrap_or_default()),
+            );
+            assert!(tells.await.expect("told"));
+        }
+        assert_eq!(bed.writes(), 1, "the same is written once");
+        drop(recorder);
+        assert!(keep(&bed.recorder(1 << 30), "eci-1").await, "by the next agent");
+        assert_eq!(bed.writes(), 2);
+        let read = reader::read(&bed.kube, "ns", None).await.expect("reads");
+        assert_eq!(read.records, [record("eci-1")]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -229,6 +229,6 @@ pub fn adopt(record: &mut PodRecord, group: &ObservedGroup, now: Timestamp) {
     };
     record.has_group(Arc::from(group.id.as_str()), attempt, group.created.unwrap_or(now), now);
     record.placed = Placed::of(group);
-    metering::adopted(record, group);
+    metering::adopted(record, group, now);
     record.bought = group.size.map(size_of).unwrap_or_default().cpu;
 }

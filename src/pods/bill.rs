@@ -3,15 +3,16 @@
 use jiff::{SignedDuration, Timestamp};
 use provider::billing::{Charge, HourPrice, Rate, SpotTerms, Tariff, Usage};
 use provider::mapping::Settings;
+use provider::status::PodFacts;
 use provider::units::NanoMoney;
 use tokio::sync::mpsc;
 
 use crate::budget::book::Spending;
 use crate::cost::live::Running;
-use crate::cost::meter::{End, Kept, Meter, PATIENCE, Special};
+use crate::cost::meter::{End, GroupMeter, Kept, Meter, PATIENCE, Special};
 use crate::cost::prices::{Prices, Product, Quote};
 use crate::cost::record::{CostRecord, Doubt, PriceSource, VERSION};
-use crate::cost::recorder::Recorder;
+use crate::cost::recorder::{Recorder, Told};
 use crate::pods::input::Input;
 use crate::pods::record::{GroupState, PodRecord, Uid};
 
@@ -24,11 +25,15 @@ const MOST_HOURS: i64 = 24 * 366;
 pub(super) fn kept(record: &mut PodRecord, group: &str) {
     let meter = record.meter.as_mut().and_then(|meter| meter.group.as_mut());
     if let Some(meter) = meter.filter(|meter| *meter.id == *group) {
-        meter.kept = Kept::Settled;
+        meter.kept = match meter.kept {
+            Kept::Foreseeing(_) => Kept::Foreseen,
+            Kept::Open | Kept::Foreseen | Kept::Asked(_) | Kept::Settled => Kept::Settled,
+        };
     }
 }
 
-/// Brings the meter up to date with `record`, and hands the record of cost over once the end of the group is known.
+/// Brings the meter up to date with `record`, and hands the record of cost over once the end of the group is known; one that
+/// foresees the end, where the group is to be deleted and nothing else will tell of it.
 /// `confirmed` is the newest moment of which it is known what had changed until then.
 pub(super) fn settle(
     record: &mut PodRecord,
@@ -43,6 +48,10 @@ pub(super) fn settle(
         GroupState::Present { delete, .. } => *delete,
         _ => None,
     };
+    let leaves_no_trace = record.leaves_no_trace();
+    // What had ended before this agent began was counted by another.
+    let counts = delete.is_some() || !record.desired.finished;
+    let deadline = record.desired.deletion.map(|deletion| deletion.deadline);
     let facts = &record.facts;
     let Some(meter) = &mut record.meter else { return };
     if let Some(delete) = delete {
@@ -51,34 +60,68 @@ pub(super) fn settle(
     watch(meter, recorder.prices());
     // Its full record may tell what the cheap one does not.
     let awaited = meter.needs_full_record();
-    let Some(group) = meter
-        .group
-        .as_ref()
-        .filter(|group| group.kept == Kept::Open && !awaited)
-    else {
-        return;
+    let Some(group) = &meter.group else { return };
+    let foreseen = group.kept.is_foreseen();
+    let told = |group: &GroupMeter| -> Told {
+        let (inputs, uid, id) = (inputs.clone(), uid.clone(), group.id.clone());
+        Box::new(move |_| {
+            let input = Input::CostKept(uid, id);
+            if let Err(mpsc::error::TrySendError::Full(input)) = inputs.try_send(input) {
+                tokio::spawn(async move { inputs.send(input).await });
+            }
+        })
     };
-    if group.end.is_none() {
+    let (kept, charge) = if group.kept.is_told() {
         return;
-    }
-    let made = group
-        .usage()
-        .map(|(usage, doubts)| make(meter, usage, doubts, recorder.prices(), settings));
-    let Some(Made {
-        tariff,
-        quote,
-        charge,
-        doubts,
-    }) = made.filter(|made| made.charge.most.0 > 0 || made.quote.is_none())
-    else {
-        if let Some(group) = &mut meter.group {
-            (group.kept, group.charge) = (Kept::Settled, Some(Box::default()));
+    } else if group.end.is_some() && !awaited {
+        // What was foreseen of a group that was never billed is taken back.
+        let billed = match group.usage() {
+            None if foreseen => Some((Usage::exact(group.known, group.known), Vec::new())),
+            billed => billed,
+        };
+        let made = billed.map(|billed| make(meter, billed, recorder.prices(), settings));
+        match made.filter(|made| foreseen || made.charge.most.0 > 0 || made.quote.is_none()) {
+            None => (Kept::Settled, Some(Box::default())),
+            Some(made) => {
+                let charge = made.charge;
+                let cost = cost_record(made, uid, facts, meter, group, recorder, settings);
+                if counts {
+                    recorder.count(&cost);
+                }
+                recorder.keep(cost, told(group));
+                (Kept::Asked(now + PATIENCE), Some(Box::new(charge)))
+            }
         }
+    } else if leaves_no_trace
+        && !foreseen
+        && let Some(billed) = group.foreseen(now, deadline)
+    {
+        let made = make(meter, billed, recorder.prices(), settings);
+        recorder.foresee(
+            cost_record(made, uid, facts, meter, group, recorder, settings),
+            told(group),
+        );
+        (Kept::Foreseeing(now + PATIENCE), None)
+    } else {
         return;
     };
-    let Some((usage, _)) = group.usage() else { return };
+    if let Some(group) = &mut meter.group {
+        (group.kept, group.charge) = (kept, charge);
+    }
+}
+
+/// What is kept of `group`, billed as `made` says.
+fn cost_record(
+    made: Made,
+    uid: &Uid,
+    facts: &PodFacts,
+    meter: &Meter,
+    group: &GroupMeter,
+    recorder: &Recorder,
+    settings: &Settings,
+) -> CostRecord {
     let special = meter.special.as_deref().cloned().unwrap_or_default();
-    let cost = CostRecord {
+    CostRecord {
         version: VERSION,
         group: group.id.to_string(),
         cluster: recorder.cluster().to_owned(),
@@ -98,35 +141,18 @@ pub(super) fn settle(
         compute_category: special.compute_category.into(),
         image_cache: special.image_cache.into(),
         created: Timestamp::from_second(group.known.as_second()).unwrap_or(group.known),
-        billed: usage,
+        billed: made.usage,
         started: group.started,
         removed: match group.end {
             Some(End::Gone(at)) => Timestamp::from_second(at.as_second()).ok(),
             _ => None,
         },
         exit: group.exit.as_deref().cloned(),
-        tariff,
-        currency: quote.map_or(recorder.prices().currency(), |quote| quote.currency),
-        prices: quote.map_or(PriceSource::List, |quote| quote.source),
-        charge,
-        doubts,
-    };
-    if delete.is_some() || !record.desired.finished {
-        // What had ended before this agent began was counted by another.
-        recorder.count(&cost);
-    }
-    if let Some(group) = &mut meter.group {
-        (group.kept, group.charge) = (Kept::Asked(now + PATIENCE), Some(Box::new(charge)));
-        let (inputs, uid, id) = (inputs.clone(), uid.clone(), group.id.clone());
-        recorder.keep(
-            cost,
-            Box::new(move |_| {
-                let input = Input::CostKept(uid, id);
-                if let Err(mpsc::error::TrySendError::Full(input)) = inputs.try_send(input) {
-                    tokio::spawn(async move { inputs.send(input).await });
-                }
-            }),
-        );
+        tariff: made.tariff,
+        currency: made.quote.map_or(recorder.prices().currency(), |quote| quote.currency),
+        prices: made.quote.map_or(PriceSource::List, |quote| quote.source),
+        charge: made.charge,
+        doubts: made.doubts,
     }
 }
 
@@ -142,13 +168,14 @@ fn watch(meter: &mut Meter, prices: &Prices) {
 
 /// A group's bill.
 struct Made {
+    usage: Usage,
     tariff: Option<Tariff>,
     quote: Option<Quote>,
     charge: Charge,
     doubts: Vec<Doubt>,
 }
 
-fn make(meter: &Meter, usage: Usage, mut doubts: Vec<Doubt>, prices: &Prices, settings: &Settings) -> Made {
+fn make(meter: &Meter, (usage, mut doubts): (Usage, Vec<Doubt>), prices: &Prices, settings: &Settings) -> Made {
     let quote = quote(meter, prices);
     let tariff = quote.map(|quote| tariff(meter, usage, quote, prices, settings));
     let charge = match &tariff {
@@ -169,6 +196,7 @@ fn make(meter: &Meter, usage: Usage, mut doubts: Vec<Doubt>, prices: &Prices, se
         }
     };
     Made {
+        usage,
         tariff,
         quote,
         charge,
@@ -268,6 +296,6 @@ pub fn spending(record: &PodRecord, prices: &Prices, settings: &Settings, now: T
         from: usage.start.earliest(),
         to: usage.end.latest(),
         tariff: tariff(meter, usage, quote(meter, prices)?, prices, settings),
-        over: group.kept != Kept::Open,
+        over: group.kept.is_told(),
     })
 }

@@ -219,6 +219,11 @@ fn decide_ending(record: &PodRecord, now: Timestamp) -> Decision {
         GroupState::Present { delete: None, .. } if let Some(until) = record.is_read_until(now) => {
             publish_last_or(record, now, Decision::Wait(Some(until)))
         }
+        GroupState::Present { delete: None, .. }
+            if let Some(until) = record.is_recorded_until(now).filter(|_| record.leaves_no_trace()) =>
+        {
+            Decision::Wait(Some(until))
+        }
         GroupState::Present { id, delete: None, .. } => Decision::DeleteGroup {
             id: id.clone(),
             force: forced,

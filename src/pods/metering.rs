@@ -126,13 +126,14 @@ pub(super) fn bought(record: &mut PodRecord, placed: &Placed, asked: Size) {
 }
 
 /// A group was found by its tags.
-pub(super) fn adopted(record: &mut PodRecord, group: &ObservedGroup) {
+pub(super) fn adopted(record: &mut PodRecord, group: &ObservedGroup, now: Timestamp) {
     let Some(meter) = &mut record.meter else { return };
-    found(meter, group, &record.facts);
+    found(meter, group, &record.facts, now);
 }
 
-/// Takes in the full record of a group that was found: all but what was asked for, which only its pod knows.
-fn found(meter: &mut Meter, group: &ObservedGroup, facts: &PodFacts) {
+/// Takes in the full record of a group that was found, asked for at `now` or later: all but what was asked for of ECI, which only its
+/// pod knows.
+fn found(meter: &mut Meter, group: &ObservedGroup, facts: &PodFacts, now: Timestamp) {
     meter.bought = group.size.map(size_of);
     if let Some(created) = group.created
         && let Some(group) = &mut meter.group
@@ -155,9 +156,7 @@ fn found(meter: &mut Meter, group: &ObservedGroup, facts: &PodFacts) {
             },
         );
     }
-    if let Some(created) = group.created {
-        meter.see(group, facts, created);
-    }
+    meter.see(group, facts, group.created.map_or(now, |created| created.max(now)));
 }
 
 /// Kept only where there is something special: most groups are general ones in their node's zone.
@@ -212,7 +211,7 @@ pub(super) fn meter_of_remains(
     } = whose_group(&group.tags, &facts.name);
     let mut meter = Meter::new(recorder.share(application), role, executor);
     meter.begins(Arc::from(group.id.as_str()), 0, group.created.unwrap_or(now));
-    found(&mut meter, group, facts);
+    found(&mut meter, group, facts, now);
     Box::new(meter)
 }
 

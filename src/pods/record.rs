@@ -16,7 +16,7 @@ use provider::units::{MiB, MilliCpu};
 use provider::written_back::Whereabouts;
 
 use crate::budget::terms::Budget;
-use crate::cost::meter::{Kept, Meter, Spot};
+use crate::cost::meter::{Meter, Spot};
 use crate::pods::trouble::Trouble;
 
 /// Identity of a pod. Names are reused, UIDs never are: everything is keyed by this.
@@ -454,12 +454,18 @@ impl PodRecord {
         logs.until.filter(|until| *until > now && self.group_ended())
     }
 
-    /// Until when the removal of its object waits for the record of what it cost.
+    /// Until when what destroys the last that tells of its group waits for the record of what that cost.
     pub fn is_recorded_until(&self, now: Timestamp) -> Option<Timestamp> {
-        match self.meter.as_ref()?.group.as_ref()?.kept {
-            Kept::Asked(until) => Some(until).filter(|until| *until > now),
-            Kept::Open | Kept::Settled => None,
-        }
+        let kept = self.meter.as_ref()?.group.as_ref()?.kept;
+        kept.awaited().filter(|until| *until > now)
+    }
+
+    /// Whether its group is to be deleted and nothing else will tell of it then: the pod is gone, or was never told of it. An agent
+    /// that dies after the delete leaves nothing behind by which the next one could know what was paid for.
+    pub fn leaves_no_trace(&self) -> bool {
+        let gone = self.desired.gone;
+        (gone || self.desired.deletion.is_some() && !self.published.annotated)
+            && matches!(self.group, GroupState::Present { delete: None, .. })
     }
 
     /// Whether its group was seen in a final state.

@@ -3,15 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use mock_eci::domain::ledger::Bill;
-use mock_eci::domain::lifecycle::Status;
 use mock_eci::faults::{Plan, When};
 use serde_json::{Value, json};
 use virtual_node::budget::BudgetSettings;
 use virtual_node::cost::application::Role;
 use virtual_node::cost::reader;
-use virtual_node::cost::record::CostRecord;
+use virtual_node::cost::record::{CostRecord, Doubt};
 
 use crate::chance;
 use crate::harness::{Deviations, Sim, pod};
@@ -42,7 +40,7 @@ async fn records(sim: &Sim) -> BTreeMap<String, CostRecord> {
     by_group
 }
 
-/// Waits until so many groups are told of, and looks that each record holds its bill.
+/// Waits until the ends of so many groups are told, and looks that each record holds its bill.
 async fn kept(sim: &Sim, count: usize) -> Vec<CostRecord> {
     let period = Duration::from_millis(100);
     let kept = until_every(
@@ -50,7 +48,7 @@ async fn kept(sim: &Sim, count: usize) -> Vec<CostRecord> {
         period,
         Duration::from_secs(60),
         async || records(sim).await,
-        |kept| kept.len() == count,
+        |kept| kept.len() == count && !kept.values().any(CostRecord::is_foreseen),
     )
     .await;
     for bill in sim.cloud.app().ledger() {
@@ -157,6 +155,52 @@ async fn a_group_whose_create_was_not_answered_is_billed_as_it_was_bought() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_group_that_nothing_tells_of_once_it_is_deleted_is_recorded_before_that() {
+    for pending in [false, true] {
+        let sim = Sim::with(recorded()).await;
+        let mut agent = sim.agent();
+        if pending {
+            sim.cloud
+                .app()
+                .faults()
+                .add(Plan::slow("CreateContainerGroup", 1, Duration::from_secs(2)));
+            // It is to go before anything was written to it.
+            let uid = sim.api.create_pod(executor("goes"));
+            until("the group to exist", || sim.groups_ever(&uid), |n| *n == 1).await;
+            sim.api.delete_pod("goes", 30);
+        } else {
+            sim.running(executor("goes")).await;
+            tokio::time::sleep(Duration::from_secs(30)).await;
+            sim.api.delete_pod("goes", 0);
+        }
+        until("the group to go", || sim.groups().len(), |n| *n == 0).await;
+        agent.kill().await;
+        let told = records(&sim).await;
+        let record = told.values().next().expect("a record");
+        assert_eq!(record.doubts.first(), Some(&Doubt::EndForeseen), "{record:#?}");
+        holds(record, &sim.cloud.app().ledger()[0]);
+        agent = sim.agent();
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert_eq!(records(&sim).await, told, "nobody knows more");
+        drop(agent);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_foreseen_gives_way_to_what_was_seen() {
+    let sim = Sim::with(recorded()).await;
+    let agent = sim.agent();
+    sim.running(executor("goes")).await;
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    sim.api.delete_pod("goes", 0);
+    until("the group to go", || sim.groups().len(), |n| *n == 0).await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let record = kept(&sim, 1).await.remove(0);
+    assert_eq!(record.doubts, [Doubt::DeletedWhileRunning], "{record:#?}");
+    drop(agent);
+}
+
 /// What is to become of a pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
@@ -226,28 +270,12 @@ async fn deaths(seed: u64, deaths: u32, pods: u32) {
     world.end().await;
 
     let kept = records(&world.sim).await;
-    let log = world.sim.api.log();
-    let is_on_its_pod = |bill: &Bill, uid: &str| {
-        let deleted = bill.states.iter().find(|state| state.status == Status::Terminating);
-        let lived = bill.creation_time..deleted.map_or(Timestamp::MAX, |state| state.since);
-        log.iter().any(|entry| {
-            (entry.what.as_str(), entry.code) == ("patch pods/status", 200)
-                && entry.uid == uid
-                && lived.contains(&entry.at)
-        })
-    };
     for bill in world.sim.cloud.app().ledger() {
-        let (Some(uid), Some(pod)) = (bill.tags.get("UID"), bill.tags.get("PodName")) else {
-            continue;
-        };
+        let Some(pod) = bill.tags.get("PodName") else { continue };
         let fate = fates.iter().find(|(name, _)| name == pod).map(|(_, fate)| *fate);
         match kept.get(bill.container_group_id.as_str()) {
             Some(record) => holds(record, &bill),
-            // All that tells of it may be gone when an agent dies: with the pod, or as the pod was never told of its group.
-            None => assert!(
-                bill.amount_nano == 0 || fate == Some(Fate::Deleted(0)) || !is_on_its_pod(&bill, uid),
-                "{pod} ({fate:?}) is not recorded: {bill:#?}"
-            ),
+            None => assert!(bill.amount_nano == 0, "{pod} ({fate:?}) is not recorded: {bill:#?}"),
         }
     }
 }

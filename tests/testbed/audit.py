@@ -38,15 +38,10 @@ EXPLAINED = {
     "runs": "it and its pod are there, and nobody has deleted them",
     "no agent": "no agent ran from before it ended until it and its pod were gone",
     "orphan": "its pod had another group, and this one was deleted as nobody's",
-    "killed": "its agent ended right after it, before it could write, and the pod told nothing of it or was gone",
 }
 # Statuses in which a group says when it ended, and for how long it must say that to an agent that runs.
 FINAL = ("Succeeded", "Failed", "Expired")
 SEEN = 5
-# What an agent may need to see that a group is gone, and to write that: records are written once a second.
-WRITTEN = 2
-# So many groups of a hundred may be lost to kills, where agents are killed, and so many in any case.
-MOST_LOST, ALWAYS_LOST = 1, 5
 
 
 def output(*command):
@@ -87,7 +82,7 @@ class Lives:
     """When at least one agent ran, as far as those say who start and end them."""
 
     def __init__(self, file):
-        self.spans, self.ends, living, began = [], [], set(), 0.0
+        self.spans, living, began = [], set(), 0.0
         try:
             with open(file, encoding="utf-8") as lines:
                 notes = sorted((float(at), what, pid) for at, what, pid in map(str.split, lines))
@@ -98,7 +93,6 @@ class Lives:
                 began = began if living else at
                 living.add(pid)
             elif pid in living:
-                self.ends.append(at)
                 living.remove(pid)
                 if not living:
                     self.spans.append((began, at))
@@ -108,10 +102,6 @@ class Lives:
     def longest(self, start, end):
         """For how long at a time an agent ran between the two."""
         return max((min(ended, end) - max(began, start) for began, ended in self.spans), default=0)
-
-    def ended(self, start, end):
-        """Whether an agent ended between the two."""
-        return any(start <= at <= end for at in self.ends)
 
     def anybody(self, start, end):
         """Whether an agent ran at any time between the two."""
@@ -142,7 +132,7 @@ def why_missing(group, pods, lives, log, twice):
         return "no agent"
     if group["Tags"]["UID"] in twice and f"no pod owns group={group['ContainerGroupId']} " in log:
         return "orphan"
-    return "killed" if lives.ended(removed, removed + WRITTEN) else None
+    return None
 
 
 def was_told(group, lives):
@@ -229,9 +219,6 @@ def audit(program):
         for place, more in enumerate([bills.bill_of(group), *(record["charge"][name] for name in ("amount", "least", "most")), 1]):
             total[place] += more
     wrong += [f"a record of the group {group}, which nobody made: {json.dumps(several[0])}" for group, several in found.items()]
-    lost = verdicts["killed"]
-    if lost > max(MOST_LOST * len(groups) / 100, ALWAYS_LOST):
-        wrong.append(f"{lost} groups of {len(groups)} were lost to kills of agents")
     if not wrong:
         wrong += applications(program, sums)
     said = [f"audit: {len(groups)} container groups of agents, {len(sums)} applications, by mock-eci's ledger"]
