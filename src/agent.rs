@@ -454,6 +454,7 @@ async fn start_node(
     let usage = {
         let (eci, own) = (eci.clone(), store.clone());
         node::follow_usage(
+            node::USAGE_PERIOD,
             move || {
                 let eci = eci.clone();
                 async move { to_cpu_usage(&eci.list_usage().await?) }

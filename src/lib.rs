@@ -12,6 +12,7 @@
 //! and [`budget`] what it may cost; [`leader`] chooses one of several
 //! replicas; [`webhook`] shapes pods as they are created; [`relay`] is a program of its own for networks without service addresses.
 
+mod accept;
 pub mod agent;
 pub mod args;
 pub mod budget;

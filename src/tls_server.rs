@@ -1,6 +1,5 @@
 //! Connections of the servers here that speak TLS: accepting, the handshake, and an orderly end.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,11 +10,10 @@ use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
+use crate::accept;
 use crate::clock;
 use crate::shutdown::Shutdown;
 
@@ -25,8 +23,6 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// At the end, what is being answered may be finished; followed logs are cut.
 const DRAIN: Duration = Duration::from_secs(2);
-/// Accepting fails when file descriptors run out; trying again at once would only spin.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What is served.
 pub(crate) trait TlsService: Clone + Send + Sync + 'static {
@@ -47,31 +43,12 @@ pub(crate) trait TlsService: Clone + Send + Sync + 'static {
 
 /// Serves until the shutdown, each connection with the certificate that is current when it begins.
 pub(crate) async fn serve<S: TlsService>(listener: TcpListener, service: S, shutdown: Shutdown) {
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let mut connections = JoinSet::new();
-    loop {
-        let accepted = tokio::select! {
-            () = shutdown.triggered() => break,
-            // Ended connections are taken from the set as they end, so that it does not grow.
-            Some(_) = connections.join_next() => continue,
-            accepted = accept(&listener, &places) => accepted,
-        };
-        match accepted {
-            Ok((stream, place)) => {
-                let Some(tls) = service.tls() else { continue };
-                let (service, shutdown) = (service.clone(), shutdown.clone());
-                connections.spawn(async move {
-                    connection(stream, tls, service, shutdown).await;
-                    drop(place);
-                });
-            }
-            Err(error) => {
-                tracing::warn!(%error, "a connection to {} could not be accepted", S::NAME);
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
-    drop(listener);
+    let failed = |error| tracing::warn!(%error, "a connection to {} could not be accepted", S::NAME);
+    let mut connections = accept::each(listener, MAX_CONNECTIONS, &shutdown, failed, |stream| {
+        let tls = service.tls()?;
+        Some(connection(stream, tls, service.clone(), shutdown.clone()))
+    })
+    .await;
     let drained = timeout(DRAIN, async {
         while connections.join_next().await.is_some() {}
         service.ended().await;
@@ -80,16 +57,6 @@ pub(crate) async fn serve<S: TlsService>(listener: TcpListener, service: S, shut
     if drained.is_err() {
         tracing::debug!(connections = connections.len(), "cutting connections that did not end");
     }
-}
-
-async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
-    // The semaphore is never closed.
-    let place = places.clone().acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, _) = listener.accept().await?;
-    Ok((stream, place))
 }
 
 async fn connection<S: TlsService>(stream: TcpStream, tls: Arc<ServerConfig>, service: S, shutdown: Shutdown) {

@@ -34,7 +34,7 @@ const STORAGE_PER_POD: MiB = MiB(30 * 1024);
 /// Until ECI has answered, and for callers without the right to `ListUsage`: the quota of the vendor's own example.
 const ASSUMED_MAX_CPU: MilliCpu = MilliCpu(1_000_000);
 /// `ListUsage` is asked this often; a change must reach the Node within 60 s.
-const PERIOD: Duration = Duration::from_secs(30);
+pub const USAGE_PERIOD: Duration = Duration::from_secs(30);
 
 /// What the node has and what of it can be requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,26 +114,11 @@ pub struct CpuUsage {
     pub used: MilliCpu,
 }
 
-/// Asks for the account's usage every 30 s until the shutdown and hands what changed to `capacity`. An error keeps the last
+/// Asks for the account's usage every `period` until the shutdown and hands what changed to `capacity`. An error keeps the last
 /// answer: the quota does not vanish because a call failed.
 ///
 /// `ask` performs `ListUsage`; `own` says at the same moment what this node's pods request.
 pub async fn follow_usage<Ask, Answer, E>(
-    ask: Ask,
-    own: impl Fn() -> OwnUse,
-    bounds: Bounds,
-    capacity: watch::Sender<Capacity>,
-    metrics: Metrics,
-    shutdown: Shutdown,
-) where
-    Ask: Fn() -> Answer,
-    Answer: Future<Output = Result<CpuUsage, E>>,
-    E: std::error::Error + 'static,
-{
-    follow_usage_every(PERIOD, ask, own, bounds, capacity, metrics, shutdown).await;
-}
-
-async fn follow_usage_every<Ask, Answer, E>(
     period: Duration,
     ask: Ask,
     own: impl Fn() -> OwnUse,
@@ -269,7 +254,7 @@ mod tests {
             async { next.unwrap_or_else(|| Err(std::io::Error::other("away"))) }
         };
         let metrics = Metrics::new().expect("registers");
-        let follow = follow_usage_every(
+        let follow = follow_usage(
             Duration::from_millis(1),
             ask,
             OwnUse::default,
@@ -315,7 +300,7 @@ mod tests {
         };
         let metrics = Metrics::new().expect("registers");
         let period = Duration::from_millis(1);
-        follow_usage_every(
+        follow_usage(
             period,
             ask,
             OwnUse::default,

@@ -26,7 +26,7 @@ use std::net::IpAddr;
 use k8s_openapi::api::core::v1::Taint;
 use tokio::sync::watch;
 
-pub use capacity::{Bounds, Capacity, CpuUsage, OwnUse, follow_usage};
+pub use capacity::{Bounds, Capacity, CpuUsage, OwnUse, USAGE_PERIOD, follow_usage};
 
 use crate::metrics::{Health, Metrics};
 use crate::shutdown::Shutdown;

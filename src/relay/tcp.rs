@@ -1,17 +1,15 @@
 //! Streams: accepted, connected to an endpoint, and copied both ways until both ends are done.
 
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus::IntGauge;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::endpoints::Endpoints;
+use crate::accept;
 use crate::config::HostPort;
 use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
@@ -20,8 +18,6 @@ use crate::shutdown::Shutdown;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// At the end, what is on its way may arrive; long-lived connections are cut, as any restart cuts them.
 const DRAIN: Duration = Duration::from_secs(5);
-/// Accepting fails when file descriptors run out; trying again at once would only spin.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Forwards until the shutdown. With `max_connections` open, further ones wait to be accepted.
 pub(super) async fn forward(
@@ -31,41 +27,13 @@ pub(super) async fn forward(
     metrics: Metrics,
     shutdown: Shutdown,
 ) {
-    let places = Arc::new(Semaphore::new(max_connections));
-    let mut connections = JoinSet::new();
-    loop {
-        let accepted = tokio::select! {
-            () = shutdown.triggered() => break,
-            // Ended connections are taken from the set as they end, so that it does not grow.
-            Some(_) = connections.join_next() => continue,
-            accepted = accept(&listener, &places) => accepted,
-        };
-        match accepted {
-            Ok((stream, place)) => {
-                let (endpoints, metrics) = (endpoints.clone(), metrics.clone());
-                connections.spawn(async move {
-                    connection(stream, &endpoints, &metrics).await;
-                    drop(place);
-                });
-            }
-            Err(error) => {
-                tracing::warn!(port = endpoints.port, %error, "a connection could not be accepted");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
-    drop(listener);
+    let failed = |error| tracing::warn!(port = endpoints.port, %error, "a connection could not be accepted");
+    let mut connections = accept::each(listener, max_connections, &shutdown, failed, |stream| {
+        let (endpoints, metrics) = (endpoints.clone(), metrics.clone());
+        Some(async move { connection(stream, &endpoints, &metrics).await })
+    })
+    .await;
     let _ = timeout(DRAIN, async { while connections.join_next().await.is_some() {} }).await;
-}
-
-async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
-    // The semaphore is never closed.
-    let place = places.clone().acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, _) = listener.accept().await?;
-    Ok((stream, place))
 }
 
 async fn connection(mut client: TcpStream, endpoints: &Endpoints, metrics: &Metrics) {

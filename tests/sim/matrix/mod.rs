@@ -96,32 +96,7 @@ macro_rules! rows {
                 row(stringify!($name));
             }
         )*
-
-        #[test]
-        fn no_scenario_is_left_out() {
-            let rows = [$(stringify!($name)),*];
-            assert!(scenarios::ALL.iter().map(|s| s.name).eq(rows));
-        }
     };
 }
 
-rows! {
-    succeeds
-    fails
-    deadline
-    spark
-    replaced
-    deleted_creating
-    deleted_pending
-    deleted_running
-    deleted_ended
-    stubborn
-    forced
-    forced_while_down
-    same_name
-    restarts
-    no_stock
-    reclaimed
-    tokens
-    burst
-}
+scenarios::all_scenarios!(rows);

@@ -16,6 +16,34 @@ pub struct Scenario {
     pub act: fn(&World) -> LocalBoxFuture<'_, ()>,
 }
 
+/// What `$make` makes of the names of all scenarios.
+macro_rules! all_scenarios {
+    ($make:ident) => {
+        $make! {
+            succeeds
+            fails
+            deadline
+            spark
+            replaced
+            deleted_creating
+            deleted_pending
+            deleted_running
+            deleted_ended
+            stubborn
+            forced
+            forced_while_down
+            same_name
+            restarts
+            no_stock
+            reclaimed
+            tokens
+            burst
+        }
+    };
+}
+
+pub(super) use all_scenarios;
+
 macro_rules! scenarios {
     ($($name:ident)*) => {
         /// All of them.
@@ -23,26 +51,7 @@ macro_rules! scenarios {
     };
 }
 
-scenarios! {
-    succeeds
-    fails
-    deadline
-    spark
-    replaced
-    deleted_creating
-    deleted_pending
-    deleted_running
-    deleted_ended
-    stubborn
-    forced
-    forced_while_down
-    same_name
-    restarts
-    no_stock
-    reclaimed
-    tokens
-    burst
-}
+all_scenarios!(scenarios);
 
 /// Waits until the pod has ended in `phase`, and checks its exit code.
 async fn ended(world: &World, name: &str, phase: &str, code: i64) {
