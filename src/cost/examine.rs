@@ -255,10 +255,10 @@ mod tests {
         }
     }
 
-    /// `VN_REWRITE=1` writes it anew.
+    /// `UPDATE_GOLDEN=1` writes it anew.
     fn assert_golden(name: &str, text: &str) {
         let path = format!("{TESTDATA}/{name}");
-        if std::env::var_os("VN_REWRITE").is_some() {
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
             std::fs::write(&path, text).expect("writes");
         }
         assert_eq!(text, std::fs::read_to_string(&path).expect("there"), "{name}");

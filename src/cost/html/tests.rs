@@ -24,7 +24,7 @@ fn rendered(application: &Application, analysis: &Analysis, scenarios: &[Scenari
     })
 }
 
-/// To see it: `VN_REWRITE=1 cargo test …`, and open the golden file in a browser.
+/// To see it: `UPDATE_GOLDEN=1 cargo test …`, and open the golden file in a browser.
 #[test]
 fn the_page_of_a_real_run() {
     let (story, records) = (golden_story(), golden_records());
@@ -33,7 +33,7 @@ fn the_page_of_a_real_run() {
     let answers = scenarios(&all, Some(&story), &Wishes::default());
     let html = rendered(&records[0].application, &analysis, &answers, &records);
     let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/src/cost/testdata/report.html");
-    if std::env::var_os("VN_REWRITE").is_some() {
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::write(golden, &html).expect("writes");
     }
     assert_eq!(html, std::fs::read_to_string(golden).expect("there"));
