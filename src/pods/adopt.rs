@@ -60,7 +60,7 @@ enum Verdict {
     /// It belongs to this pod.
     Adopt(Uid),
     /// Its pod has another group.
-    Orphan,
+    Surplus,
     /// Its pod is gone.
     Remains {
         /// Another pod has the name, and waits until this group is gone, too.
@@ -89,7 +89,7 @@ impl Adopter {
                 let seen = chunk.iter().find(|stranger| stranger.id == group.id);
                 group.start_time = group.start_time.or(seen.and_then(|stranger| stranger.start_time));
                 let verdict = self.judge(store, &group, now);
-                if matches!(verdict, Verdict::Orphan | Verdict::Leave) && !group.status.is_terminal() {
+                if verdict == Verdict::Leave && !group.status.is_terminal() {
                     strays.extend(self.stray(store, &group));
                 }
                 match verdict {
@@ -103,14 +103,18 @@ impl Adopter {
                         // A closed channel means shutdown.
                         let _ = inputs.send(Input::Observed(vec![uid])).await;
                     }
-                    Verdict::Orphan => self.delete_orphan(&group).await?,
-                    Verdict::Remains { succeeded } => {
+                    Verdict::Surplus | Verdict::Remains { .. } => {
                         // Deleted as any pod's group, until it is gone: so what it costs is known to its end.
                         let Some(mut record) = remains(&group, now) else {
                             self.delete_orphan(&group).await?;
                             continue;
                         };
-                        let uid = Uid::from(&*record.facts.uid);
+                        let succeeded = verdict == Verdict::Remains { succeeded: true };
+                        let uid = match verdict {
+                            // The pod's own record has the UID.
+                            Verdict::Surplus => Uid::from(format!("{}/{}", record.facts.uid, group.id)),
+                            _ => Uid::from(&*record.facts.uid),
+                        };
                         if let Some(recorder) = &self.recorder {
                             record.meter = Some(metering::meter_of_remains(recorder, &group, &record.facts, now));
                         }
@@ -162,7 +166,7 @@ impl Adopter {
                     Verdict::Adopt(Uid::from(uid))
                 }
                 GroupState::Present { id, .. } if **id == *group.id => Verdict::Leave,
-                GroupState::Present { .. } | GroupState::Gone => Verdict::Orphan,
+                GroupState::Present { .. } | GroupState::Gone => Verdict::Surplus,
             };
         }
         let name = (group.tag(tags::NAMESPACE), group.tag(tags::POD_NAME));
@@ -203,7 +207,7 @@ impl Adopter {
     }
 }
 
-/// The record of a pod that is gone and left `group` behind; none where the tags do not say which pod that was.
+/// The record of a pod that is gone, or has another group, and left `group` behind; none where the tags do not say which pod that was.
 fn remains(group: &ObservedGroup, now: Timestamp) -> Option<PodRecord> {
     let facts = PodFacts {
         uid: group.tag(tags::UID)?.into(),

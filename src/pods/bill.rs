@@ -84,7 +84,7 @@ pub(super) fn settle(
             None => (Kept::Settled, Some(Box::default())),
             Some(made) => {
                 let charge = made.charge;
-                let cost = cost_record(made, uid, facts, meter, group, recorder, settings);
+                let cost = cost_record(made, facts, meter, group, recorder, settings);
                 if counts {
                     recorder.count(&cost);
                 }
@@ -97,10 +97,7 @@ pub(super) fn settle(
         && let Some(billed) = group.foreseen(now, deadline)
     {
         let made = make(meter, billed, recorder.prices(), settings);
-        recorder.foresee(
-            cost_record(made, uid, facts, meter, group, recorder, settings),
-            told(group),
-        );
+        recorder.foresee(cost_record(made, facts, meter, group, recorder, settings), told(group));
         (Kept::Foreseeing(now + PATIENCE), None)
     } else {
         return;
@@ -113,7 +110,6 @@ pub(super) fn settle(
 /// What is kept of `group`, billed as `made` says.
 fn cost_record(
     made: Made,
-    uid: &Uid,
     facts: &PodFacts,
     meter: &Meter,
     group: &GroupMeter,
@@ -130,7 +126,7 @@ fn cost_record(
         zone: zone(&special, settings).to_owned(),
         namespace: facts.namespace.to_string(),
         pod: facts.name.to_string(),
-        uid: uid.to_string(),
+        uid: facts.uid.to_string(),
         application: (*meter.application).clone(),
         role: meter.role,
         executor: meter.executor.as_deref().map(str::to_owned),

@@ -204,20 +204,34 @@ impl Sim {
 
     /// A group that another virtual node of the same cluster made; returns its id.
     pub async fn foreign_group(&self) -> String {
+        self.group("foreign", &[("NodeName", "another"), ("UID", "u")]).await
+    }
+
+    /// A second group of the pod of that UID, as no agent should make one; returns its id.
+    pub async fn surplus_group(&self, pod: &str, uid: &str) -> String {
+        let tags = [
+            ("NodeName", NODE),
+            ("NameSpace", "default"),
+            ("PodName", pod),
+            ("UID", uid),
+        ];
+        self.group("surplus", &tags).await
+    }
+
+    /// A group of this cluster that no agent here made; returns its id.
+    async fn group(&self, name: &str, tags: &[(&str, &str)]) -> String {
+        let ours = [("ManagedBy", "virtual-node"), ("ClusterId", CLUSTER)];
         let request = CreateContainerGroup {
             region_id: "cn-hangzhou".to_owned(),
-            name: "foreign".to_owned(),
-            client_token: "foreign".to_owned(),
+            name: name.to_owned(),
+            client_token: name.to_owned(),
             cpu: MilliCpu(250),
             memory: MiB(512),
-            tags: [
-                ("ManagedBy", "virtual-node"),
-                ("ClusterId", CLUSTER),
-                ("NodeName", "another"),
-                ("UID", "u"),
-            ]
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .to_vec(),
+            tags: ours
+                .iter()
+                .chain(tags)
+                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+                .collect(),
             containers: vec![Container {
                 name: "c".to_owned(),
                 image: "busybox".to_owned(),

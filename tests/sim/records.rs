@@ -201,6 +201,22 @@ async fn what_was_foreseen_gives_way_to_what_was_seen() {
     drop(agent);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_second_group_of_a_pod_is_deleted_and_recorded_and_the_first_stays() {
+    let sim = Sim::with(recorded()).await;
+    let _agent = sim.agent();
+    let uid = sim.running(executor("one")).await;
+    let first = sim.groups()[&uid][0].clone();
+    let surplus = sim.surplus_group("one", &uid).await;
+    let records = kept(&sim, 1).await;
+    assert_eq!(
+        (records[0].group.as_str(), records[0].uid.as_str()),
+        (surplus.as_str(), uid.as_str())
+    );
+    assert_eq!(sim.groups()[&uid], [first]);
+    assert_eq!(sim.api.pod("one").expect("there")["status"]["phase"], "Running");
+}
+
 /// What is to become of a pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {

@@ -37,7 +37,6 @@ EXPLAINED = {
     "never billed": "nothing to pay: it never got its resources, or ended in the second in which it began",
     "runs": "it and its pod are there, and nobody has deleted them",
     "no agent": "no agent ran from before it ended until it and its pod were gone",
-    "orphan": "its pod had another group, and this one was deleted as nobody's",
 }
 # Statuses in which a group says when it ended, and for how long it must say that to an agent that runs.
 FINAL = ("Succeeded", "Failed", "Expired")
@@ -119,7 +118,7 @@ def is_over(group):
     return bool(group["BillingEnd"] or group["RemovalTime"])
 
 
-def why_missing(group, pods, lives, log, twice):
+def why_missing(group, pods, lives):
     """Which of EXPLAINED holds for a group without a record; none = it is missing."""
     if not is_over(group):
         return "runs" if group["Tags"]["UID"] in pods else None
@@ -128,11 +127,7 @@ def why_missing(group, pods, lives, log, twice):
     if not group["RemovalTime"] or group["Tags"]["UID"] in pods:
         return None
     removed = moment(group["RemovalTime"])
-    if not lives.anybody(moment(group["BillingEnd"]), removed):
-        return "no agent"
-    if group["Tags"]["UID"] in twice and f"no pod owns group={group['ContainerGroupId']} " in log:
-        return "orphan"
-    return None
+    return None if lives.anybody(moment(group["BillingEnd"]), removed) else "no agent"
 
 
 def was_told(group, lives):
@@ -190,18 +185,13 @@ def audit(program):
     pods = those_that_stay()
     ledger = asked("curl", "--silent", "--show-error", "--fail", f"{os.environ['ECI_ENDPOINT']}/mock/ledger")
     found = records()
-    state = os.environ["VN_STATE"]
-    lives = Lives(os.path.join(state, "run/lives"))
-    with open(os.path.join(state, "logs/agent.log"), encoding="utf-8", errors="replace") as file:
-        log = file.read()
+    lives = Lives(os.path.join(os.environ["VN_STATE"], "run/lives"))
     wrong, verdicts, widest, sums = [], Counter(), 0, {}
     groups = of_agents(ledger)
-    counts = Counter(group["Tags"]["UID"] for group in groups)
-    twice = {uid for uid, count in counts.items() if count > 1}
     for group in groups:
         several = found.pop(group["ContainerGroupId"], None)
         if several is None:
-            verdict = why_missing(group, pods, lives, log, twice)
+            verdict = why_missing(group, pods, lives)
             if verdict is None:
                 wrong.append(described(group, "NO RECORD"))
             verdicts[verdict] += 1
