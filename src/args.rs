@@ -443,7 +443,7 @@ pub struct RunArgs {
     #[arg(long, env = "VIRTUAL_NODE_COST_IMPERSONATE", value_name = "USER")]
     pub cost_impersonate: Option<String>,
 
-    /// How long they are kept, such as 720h [default: 720h]
+    /// How long they are kept, such as 744h [default: 744h]
     #[arg(long, env = "VIRTUAL_NODE_COST_MAX_AGE", value_name = "DURATION")]
     pub cost_max_age: Option<String>,
 

@@ -32,10 +32,13 @@ use tokio::sync::{Notify, mpsc};
 use book::{Answer, Book, Scope, Spending};
 use look::Hand;
 use namespaces::Namespaces;
-use terms::{ACTIONS, Action, Budget, FORMS, Limit};
+use terms::{ACTIONS, Action, Budget, FORMS, Limit, Period};
 
 use crate::cost::record::CostRecord;
 use crate::pods::record::Uid;
+
+/// What is said of a budget of a month that sees less than one.
+const FORGETFUL: &str = "records of cost are kept for less than a month, and what is older does not count: --cost-max-age must be 744h or more";
 
 /// Budgets by the agent's settings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,6 +49,8 @@ pub struct BudgetSettings {
     pub namespace: Option<Limit>,
     /// What follows when one is reached, where no annotation says so.
     pub action: Action,
+    /// Records of cost are kept for less than a month, so that a budget of one sees only what is left of it.
+    pub forgets_months: bool,
 }
 
 /// Handle to the budgets; cheap to clone.
@@ -156,9 +161,12 @@ impl Wait {
 
 /// The budget that a pod's annotations give its application, and what is wrong with them. With a mistake in the amount they give none;
 /// with one in the action, that of the settings.
-pub fn of_annotations<'a>(text: impl Fn(&str) -> Option<&'a str>, usual: Action) -> (Option<Budget>, Vec<String>) {
-    let (limit, action, wrong) = read_annotations(text, Limit::parse, FORMS);
-    let action = action.unwrap_or(usual);
+pub fn of_annotations<'a>(
+    text: impl Fn(&str) -> Option<&'a str>,
+    settings: &BudgetSettings,
+) -> (Option<Budget>, Vec<String>) {
+    let (limit, action, wrong) = read_annotations(text, Limit::parse, FORMS, settings);
+    let action = action.unwrap_or(settings.action);
     (limit.map(|limit| Budget { limit, action }), wrong)
 }
 
@@ -167,24 +175,28 @@ fn read_annotations<'a>(
     text: impl Fn(&str) -> Option<&'a str>,
     limit: impl Fn(&str) -> Option<Limit>,
     forms: &str,
+    settings: &BudgetSettings,
 ) -> (Option<Limit>, Option<Action>, Vec<String>) {
     let mut wrong = Vec::new();
-    let mut bad = |name: &str, text: &str, wanted: &str| {
-        wrong.push(format!(
-            "metadata.annotations[{name}] is `{text}`: it must be {wanted}; the agent's setting holds"
-        ));
+    let mut bad = |name: &str, text: &str, why: &str| {
+        wrong.push(format!("metadata.annotations[{name}] is `{text}`: {why}"));
     };
+    let must_be = |wanted: &str| format!("it must be {wanted}; the agent's setting holds");
     let action = text(annotations::BUDGET_ACTION).and_then(|text| {
         let action = Action::parse(text);
         if action.is_none() {
-            bad(annotations::BUDGET_ACTION, text, ACTIONS);
+            bad(annotations::BUDGET_ACTION, text, &must_be(ACTIONS));
         }
         action
     });
     let limit = text(annotations::BUDGET).and_then(|text| {
         let limit = limit(text);
-        if limit.is_none() {
-            bad(annotations::BUDGET, text, forms);
+        match limit {
+            None => bad(annotations::BUDGET, text, &must_be(forms)),
+            Some(limit) if limit.period == Period::Month && settings.forgets_months => {
+                bad(annotations::BUDGET, text, FORGETFUL);
+            }
+            Some(_) => {}
         }
         limit
     });
@@ -209,11 +221,9 @@ impl Budgets {
         Self::default()
     }
 
-    /// What follows when a budget is reached, where no annotation says so.
-    pub fn usual_action(&self) -> Action {
-        self.inner
-            .as_ref()
-            .map_or_else(Action::default, |inner| inner.settings.action)
+    /// What holds where no annotation says anything else.
+    pub fn settings(&self) -> BudgetSettings {
+        self.inner.as_ref().map(|inner| inner.settings).unwrap_or_default()
     }
 
     /// Who may go now is sent here.
@@ -368,7 +378,7 @@ mod tests {
                 annotations::BUDGET_ACTION => action,
                 _ => None,
             },
-            Action::Warn,
+            &BudgetSettings::default(),
         )
     }
 

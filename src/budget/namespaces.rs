@@ -65,7 +65,7 @@ impl Namespaces {
 /// itself; none = the settings hold.
 fn read(annotations: &BTreeMap<String, String>, settings: &BudgetSettings) -> (Option<Budget>, Vec<String>) {
     let text = |name: &str| annotations.get(name).map(String::as_str);
-    let (limit, action, mut wrong) = read_annotations(text, Limit::parse_periodic, PERIODIC_FORMS);
+    let (limit, action, mut wrong) = read_annotations(text, Limit::parse_periodic, PERIODIC_FORMS, settings);
     if limit.is_none() && action.is_none() {
         return (None, wrong);
     }
@@ -256,6 +256,18 @@ mod tests {
         assert_eq!(kept, budget("5/day", Action::Hold));
         assert!(
             wrong[0].contains("eci-budget-action] is `explode`: it must be warn, hold or stop"),
+            "{wrong:?}"
+        );
+        // One that sees less than it says holds, and is told of.
+        let forgetful = BudgetSettings {
+            forgets_months: true,
+            ..settings
+        };
+        assert_eq!(of(&[(BUDGET, "5/day")], &forgetful).1, Vec::<String>::new());
+        let (kept, wrong) = of(&[(BUDGET, "2000/month")], &forgetful);
+        assert_eq!(kept, budget("2000/month", Action::Hold));
+        assert!(
+            wrong[0].contains("is `2000/month`") && wrong[0].contains("--cost-max-age"),
             "{wrong:?}"
         );
         // Nothing is done about a budget that is nowhere.

@@ -429,7 +429,7 @@ fn asking(pod: &Pod, budgets: &Budgets) -> Asking {
     let owners = meta.owner_references.as_deref().unwrap_or_default();
     let whose = Whose::of(pod.name_any().as_str(), labels.unwrap_or(&none), owners);
     let text = |name: &str| meta.annotations.as_ref()?.get(name).map(String::as_str);
-    let (own, _) = budget::of_annotations(text, budgets.usual_action());
+    let (own, _) = budget::of_annotations(text, &budgets.settings());
     Asking::new(
         meta.namespace.as_deref().unwrap_or_default(),
         &whose.application.id,

@@ -35,7 +35,7 @@ const DEFAULT_KUBELET_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::
 /// A day: who looks after an agent finds the time to bring it back.
 const DEFAULT_OUTAGE_TOLERATION: OutageToleration = OutageToleration::Seconds(24 * 3600);
 /// A month and no more: what is to be kept for longer belongs into a store of its own (`virtual-node cost --output json`).
-const DEFAULT_COST_MAX_AGE: Duration = Duration::from_secs(30 * 24 * 3600);
+const DEFAULT_COST_MAX_AGE: Duration = LONGEST_MONTH;
 /// A budget of a month needs the records of one.
 const LONGEST_MONTH: Duration = Duration::from_secs(31 * 24 * 3600);
 /// Some 100,000 groups.
@@ -396,6 +396,7 @@ impl Resolver {
                     Action::parse(text).ok_or_else(|| format!("it must be {ACTIONS}"))
                 })
                 .unwrap_or_default(),
+            forgets_months: records.is_some_and(|records| records.max_age < LONGEST_MONTH),
         };
         for (key, limit) in [
             ("application-budget", budgets.application),

@@ -336,17 +336,24 @@ fn burst_is_off_unless_told_so_and_caps_are_for_all() {
 fn budgets_are_off_unless_told_so_and_need_records_of_their_period() {
     let config = Config::resolve(typed(&MINIMAL), "").expect("valid");
     assert_eq!(config.budgets, BudgetSettings::default());
-    let file = "application-budget: '12.50'\nnamespace-budget: 2000/month\nbudget-action: hold\ncost-max-age: 744h\n";
+    let file = "application-budget: '12.50'\nnamespace-budget: 2000/month\nbudget-action: hold\n";
     let budgets = Config::resolve(typed(&MINIMAL), file).expect("valid").budgets;
     assert_eq!(budgets.application, Limit::parse("12.5"));
     assert_eq!(
         (budgets.namespace, budgets.action),
         (Limit::parse("2000/month"), Action::Hold)
     );
+    let budgets = Config::resolve(typed(&MINIMAL), "cost-max-age: 743h\n")
+        .expect("valid")
+        .budgets;
+    assert!(budgets.forgets_months, "annotations may ask for one");
     for (file, mistake) in [
         ("application-budget: ten\n", "--application-budget "),
         ("namespace-budget: '100'\n", "with a period in UTC"),
-        ("namespace-budget: 100/month\n", "--cost-max-age must be 744h"),
+        (
+            "namespace-budget: 100/month\ncost-max-age: 743h\n",
+            "--cost-max-age must be 744h",
+        ),
         (
             "namespace-budget: 100/day\ncost-records: false\n",
             "--cost-records must not be false",

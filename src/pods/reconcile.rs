@@ -346,8 +346,8 @@ impl Reconciler {
 
     /// What the annotations of `pod` say that its application may cost.
     fn read_budget(&self, pod: &NodePod, record: &mut PodRecord) {
-        let usual = self.effects.budgets.usual_action();
-        let (budget, wrong) = budget::of_annotations(|name| pod.annotation(name), usual);
+        let settings = self.effects.budgets.settings();
+        let (budget, wrong) = budget::of_annotations(|name| pod.annotation(name), &settings);
         for note in wrong {
             self.notices.budget(record, look::IGNORED, note);
         }
