@@ -123,6 +123,15 @@ fn a_life_by_the_second() {
         amount: NanoMoney(3 * 16_000),
     };
     assert_eq!((meanwhile(0), meanwhile(1)), (None, Some(all)));
+    let lines = csv_lines(&analysis, "CNY");
+    let ends: Vec<_> = lines
+        .lines()
+        .filter_map(|line| line.strip_prefix("job group,"))
+        .collect();
+    assert!(
+        ends[0].ends_with(",,") && ends[1].ends_with(",0.000048000,16000"),
+        "{lines}"
+    );
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Analysis, GroupSplit, Phase, Span, StageCost};
+use super::{Analysis, GroupSplit, Meanwhile, Phase, Span, StageCost};
 use crate::cost::tables::{csv, duration, percent, row, table};
 
 /// Columns of a life.
@@ -285,6 +285,8 @@ pub fn csv_lines(analysis: &Analysis, currency: &str) -> String {
         "winding down",
         "spare cores",
         "core ms",
+        "meanwhile",
+        "meanwhile ms",
     ];
     let mut text = csv(&row(head));
     let empty = String::new;
@@ -313,13 +315,16 @@ pub fn csv_lines(analysis: &Analysis, currency: &str) -> String {
         ];
         cells.extend(phases.map(phase));
         cells.extend([group.spare_cores.to_string(), group.busy_core_millis.to_string()]);
+        cells.extend([empty(), empty()]);
         text.push_str(&csv(&cells));
     }
-    let mut part = |cells: [String; 4], amount: String, core_millis: String| {
+    let mut part = |cells: [String; 4], amount: String, core_millis: String, meanwhile: Option<Meanwhile>| {
         let mut line: Vec<String> = cells.into();
         line.extend([currency.to_owned(), amount]);
         line.resize_with(13, String::new);
         line.push(core_millis);
+        line.push(meanwhile.map_or_else(empty, |time| time.amount.to_string()));
+        line.push(meanwhile.map_or_else(empty, |time| time.millis.to_string()));
         text.push_str(&csv(&line));
     };
     for group in &analysis.job_groups {
@@ -329,7 +334,8 @@ pub fn csv_lines(analysis: &Analysis, currency: &str) -> String {
             group.description.clone(),
             group.group.clone(),
         ];
-        part(cells, group.amount.to_string(), group.core_millis.to_string());
+        let (amount, core_millis) = (group.amount.to_string(), group.core_millis.to_string());
+        part(cells, amount, core_millis, group.meanwhile);
     }
     for stage in &analysis.stages {
         let cells = [
@@ -338,13 +344,14 @@ pub fn csv_lines(analysis: &Analysis, currency: &str) -> String {
             stage.name.clone(),
             stage.group.clone(),
         ];
-        part(cells, stage.amount.to_string(), stage.core_millis.to_string());
+        part(cells, stage.amount.to_string(), stage.core_millis.to_string(), None);
     }
     for (name, amount) in analysis.overhead.parts() {
         part(
             ["no stage's".to_owned(), empty(), name.to_owned(), empty()],
             amount.to_string(),
             empty(),
+            None,
         );
     }
     text
