@@ -345,7 +345,9 @@ impl Rounds {
         for hand in hands {
             for (uid, record) in hand.store.lock().iter() {
                 let trouble = record.trouble.as_ref().filter(|t| t.kind == TroubleKind::Budget);
-                if let (Some(trouble), Some(asking)) = (trouble, asking(record)) {
+                if let Some(trouble) = trouble
+                    && let Some(asking) = asking(record)
+                {
                     waiting.push((uid.clone(), asking, trouble.message.clone()));
                 }
             }
