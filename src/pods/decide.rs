@@ -219,8 +219,10 @@ fn decide_ending(record: &PodRecord, now: Timestamp) -> Decision {
         GroupState::Present { delete: None, .. } if let Some(until) = record.is_read_until(now) => {
             publish_last_or(record, now, Decision::Wait(Some(until)))
         }
-        GroupState::Present { delete: None, .. }
-            if let Some(until) = record.is_recorded_until(now).filter(|_| record.leaves_no_trace()) =>
+        GroupState::Present { delete, .. }
+            if (delete.is_none() || !record.group_ended())
+                && let Some(until) = record.is_recorded_until(now)
+                && record.leaves_no_trace() =>
         {
             Decision::Wait(Some(until))
         }

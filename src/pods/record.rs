@@ -460,12 +460,13 @@ impl PodRecord {
         kept.awaited().filter(|until| *until > now)
     }
 
-    /// Whether its group is to be deleted and nothing else will tell of it then: the pod is gone, or was never told of it. An agent
-    /// that dies after the delete leaves nothing behind by which the next one could know what was paid for.
+    /// Whether its group is to be deleted and nothing else will tell of it then: the pod is gone or about to be (a forced deletion is
+    /// shown once before its object goes), or was never told of it. An agent that dies after the delete leaves nothing behind by
+    /// which the next one could know what was paid for.
     pub fn leaves_no_trace(&self) -> bool {
-        let gone = self.desired.gone;
-        (gone || self.desired.deletion.is_some() && !self.published.annotated)
-            && matches!(self.group, GroupState::Present { delete: None, .. })
+        let deletion = self.desired.deletion;
+        let going = deletion.is_some_and(|deletion| deletion.forced || !self.published.annotated);
+        (self.desired.gone || going) && matches!(self.group, GroupState::Present { .. })
     }
 
     /// Whether its group was seen in a final state.
