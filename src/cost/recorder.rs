@@ -185,20 +185,12 @@ impl Recorder {
         Ok(())
     }
 
-    /// Keeps `record` and tells `told` when that is done, or when it cannot be done at present.
+    /// Keeps `record` and tells `told` when that is done, or when it cannot be done at present. One that foresees the end of its group
+    /// is kept until one of its end is, and no budget counts it.
     pub fn keep(&self, record: CostRecord, told: Told) {
-        if let Some(budgets) = self.shared.budgets.get() {
+        if let Some(budgets) = self.shared.budgets.get().filter(|_| !record.is_foreseen()) {
             budgets.ended(&record);
         }
-        self.queue(record, told);
-    }
-
-    /// Keeps a record that foresees the end of its group, until one of its end is kept; nobody counts it before.
-    pub fn foresee(&self, record: CostRecord, told: Told) {
-        self.queue(record, told);
-    }
-
-    fn queue(&self, record: CostRecord, told: Told) {
         let told: Told = if self.shared.away.load(Ordering::Relaxed) {
             told(false);
             Box::new(drop)

@@ -461,8 +461,12 @@ mod tests {
 
     /// Keeps `group` and says what was told.
     async fn keep(recorder: &Recorder, group: &str) -> bool {
+        keep_record(recorder, record(group)).await
+    }
+
+    async fn keep_record(recorder: &Recorder, record: CostRecord) -> bool {
         let (told, tells) = tokio::sync::oneshot::channel();
-        recorder.keep(record(group), Box::new(move |kept| told.send(kept).unwrap_or_default()));
+        recorder.keep(record, Box::new(move |kept| told.send(kept).unwrap_or_default()));
         tells.await.expect("told")
     }
 
@@ -491,12 +495,7 @@ mod tests {
         let mut foreseen = record("eci-1");
         foreseen.doubts = vec![Doubt::EndForeseen];
         for _ in 0..2 {
-            let (told, tells) = tokio::sync::oneshot::channel();
-            recorder.foresee(
-                foreseen.clone(),
-                Box::new(move |kept| told.send(kept).unwrap_or_default()),
-            );
-            assert!(tells.await.expect("told"));
+            assert!(keep_record(&recorder, foreseen.clone()).await);
         }
         assert_eq!(bed.writes(), 1, "the same is written once");
         drop(recorder);

@@ -60,7 +60,9 @@ pub(super) fn settle(
     watch(meter, recorder.prices());
     // Its full record may tell what the cheap one does not.
     let awaited = meter.needs_full_record();
-    let Some(group) = &meter.group else { return };
+    let Some(group) = meter.group.as_ref().filter(|group| !group.kept.is_told()) else {
+        return;
+    };
     let foreseen = group.kept.is_foreseen();
     let told = |group: &GroupMeter| -> Told {
         let (inputs, uid, id) = (inputs.clone(), uid.clone(), group.id.clone());
@@ -71,9 +73,7 @@ pub(super) fn settle(
             }
         })
     };
-    let (kept, charge) = if group.kept.is_told() {
-        return;
-    } else if group.end.is_some() && !awaited {
+    let (kept, charge) = if group.end.is_some() && !awaited {
         // What was foreseen of a group that was never billed is taken back.
         let billed = match group.usage() {
             None if foreseen => Some((Usage::exact(group.known, group.known), Vec::new())),
@@ -97,7 +97,7 @@ pub(super) fn settle(
         && let Some(billed) = group.foreseen(now, deadline)
     {
         let made = make(meter, billed, recorder.prices(), settings);
-        recorder.foresee(cost_record(made, facts, meter, group, recorder, settings), told(group));
+        recorder.keep(cost_record(made, facts, meter, group, recorder, settings), told(group));
         (Kept::Foreseeing(now + PATIENCE), None)
     } else {
         return;

@@ -219,6 +219,7 @@ fn decide_ending(record: &PodRecord, now: Timestamp) -> Decision {
         GroupState::Present { delete: None, .. } if let Some(until) = record.is_read_until(now) => {
             publish_last_or(record, now, Decision::Wait(Some(until)))
         }
+        // The record of what it costs is all that will tell of it.
         GroupState::Present { delete, .. }
             if (delete.is_none() || !record.group_ended())
                 && let Some(until) = record.is_recorded_until(now)

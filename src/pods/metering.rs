@@ -135,11 +135,6 @@ pub(super) fn adopted(record: &mut PodRecord, group: &ObservedGroup, now: Timest
 /// pod knows.
 fn found(meter: &mut Meter, group: &ObservedGroup, facts: &PodFacts, now: Timestamp) {
     meter.bought = group.size.map(size_of);
-    if let Some(created) = group.created
-        && let Some(group) = &mut meter.group
-    {
-        group.known = group.known.min(created);
-    }
     if let Some(at) = group.whereabouts.as_deref() {
         let known = meter.special.take().map(|known| *known).unwrap_or_default();
         let usual = Spot {

@@ -203,8 +203,6 @@ async fn what_was_foreseen_gives_way_to_what_was_seen() {
     sim.running(executor("goes")).await;
     tokio::time::sleep(Duration::from_secs(30)).await;
     sim.api.delete_pod("goes", 0);
-    until("the group to go", || sim.groups().len(), |n| *n == 0).await;
-    tokio::time::sleep(Duration::from_secs(10)).await;
     let record = kept(&sim, 1).await.remove(0);
     assert_eq!(record.doubts, [Doubt::DeletedWhileRunning], "{record:#?}");
     drop(agent);
